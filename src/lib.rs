@@ -1,0 +1,5 @@
+//! Bedrock Cost Keeper.
+pub mod clock;
+pub mod domain;
+pub mod ids;
+pub mod storage;
