@@ -9,6 +9,8 @@
 pub mod contract;
 pub mod error;
 pub mod open;
+#[cfg(feature = "sqlite")]
+pub mod sql;
 
 pub use contract::*;
 pub use error::StorageError;

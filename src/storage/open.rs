@@ -1,2 +1,112 @@
 //! From `storage.url` to a store. With [`app`](crate::app), the only place that names a backend.
-//! Placeholder until the SQLite store is written.
+//!
+//! No error repeats the URL: it may carry credentials.
+
+use std::sync::Arc;
+
+use super::contract::Storage;
+use super::error::StorageError;
+
+/// What `storage.url` may be, in this build.
+const ACCEPTED: &str = "sqlite://relative/path.db or sqlite:///absolute/path.db";
+
+/// Why a store could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The URL names no store.
+    #[error("storage.url must be {ACCEPTED}")]
+    UnknownScheme,
+    /// The URL names a store that this version does not have.
+    #[error("this version has no {0} store; storage.url must be {ACCEPTED}")]
+    NoSuchStore(&'static str),
+    /// The URL names a store that this build left out.
+    #[error("this binary was built without the {0} store; build it with `--features {0}`")]
+    NotBuilt(&'static str),
+    /// The URL names no usable file.
+    #[error("storage.url: {0}; it must be {ACCEPTED}")]
+    InvalidPath(&'static str),
+    /// The store refused.
+    #[error(transparent)]
+    Store(#[from] StorageError),
+}
+
+/// Opens the store a URL names. Does not migrate it.
+///
+/// # Errors
+/// [`OpenError`], which says what to change.
+pub async fn open(url: &str) -> Result<Arc<dyn Storage>, OpenError> {
+    let (scheme, rest) = url.split_once("://").ok_or(OpenError::UnknownScheme)?;
+    match scheme {
+        "sqlite" => open_sqlite(sqlite_path(rest)?).await,
+        "postgres" | "postgresql" => Err(OpenError::NoSuchStore("PostgreSQL")),
+        "dynamodb" => Err(OpenError::NoSuchStore("DynamoDB")),
+        _ => Err(OpenError::UnknownScheme),
+    }
+}
+
+fn sqlite_path(rest: &str) -> Result<&str, OpenError> {
+    if rest.is_empty() {
+        return Err(OpenError::InvalidPath("the path is missing"));
+    }
+    if rest.contains('?') {
+        return Err(OpenError::InvalidPath("a SQLite store takes no query parameters"));
+    }
+    if rest.contains(":memory:") {
+        return Err(OpenError::InvalidPath("an in-memory database would lose accepted usage"));
+    }
+    if rest.ends_with('/') {
+        return Err(OpenError::InvalidPath("the path is a directory"));
+    }
+    Ok(rest)
+}
+
+#[cfg(feature = "sqlite")]
+async fn open_sqlite(path: &str) -> Result<Arc<dyn Storage>, OpenError> {
+    Ok(Arc::new(super::sql::SqliteStorage::open(path.as_ref()).await?))
+}
+
+#[cfg(not(feature = "sqlite"))]
+async fn open_sqlite(_: &str) -> Result<Arc<dyn Storage>, OpenError> {
+    Err(OpenError::NotBuilt("sqlite"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    async fn refusal(url: &str) -> String {
+        open(url).await.unwrap_err().to_string()
+    }
+
+    #[tokio::test]
+    async fn a_url_that_names_no_store_is_refused_with_the_accepted_forms_and_never_repeated() {
+        for url in ["", "keeper.db", "mysql://root:hunter2@db/x", "root:hunter2@db", "SQLITE://x"] {
+            let text = refusal(url).await;
+            assert!(text.contains("sqlite://"), "{text}");
+            assert!(!text.contains("hunter2") && !text.contains("root"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_this_version_lacks_is_named_with_what_can_be_used() {
+        for (url, name) in [
+            ("postgres://keeper:hunter2@db/x", "PostgreSQL"),
+            ("postgresql://keeper:hunter2@db/x", "PostgreSQL"),
+            ("dynamodb://?region=eu-central-1", "DynamoDB"),
+        ] {
+            let text = refusal(url).await;
+            assert!(text.contains(name) && text.contains("sqlite://") && !text.contains("hunter2"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_sqlite_url_is_a_plain_path() {
+        assert!(refusal("sqlite://").await.contains("missing"));
+        assert!(refusal("sqlite://a.db?mode=memory").await.contains("no query parameters"));
+        assert!(refusal("sqlite://:memory:").await.contains("in-memory"));
+        assert!(refusal("sqlite:///var/lib/keeper/").await.contains("directory"));
+        assert_eq!(sqlite_path("a/b.db").unwrap(), "a/b.db");
+        assert_eq!(sqlite_path("/a/b.db").unwrap(), "/a/b.db");
+    }
+}

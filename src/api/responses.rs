@@ -1,0 +1,50 @@
+//! Error answers shared by many routes, for the OpenAPI document.
+
+use utoipa::IntoResponses;
+
+use super::error::ErrorResponse;
+
+/// What every route under `/api/v1` may answer.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "exists for the document")]
+pub enum CommonErrors {
+    /// `INVALID_REQUEST`: path, query or body is malformed; `details.field` names it.
+    #[response(status = 400)]
+    BadRequest(ErrorResponse),
+    /// `UNAUTHORIZED`: credentials are missing, malformed, expired or revoked.
+    #[response(status = 401)]
+    Unauthorized(ErrorResponse),
+    /// `FORBIDDEN`: good credentials that do not reach this resource, whether or not it exists.
+    #[response(status = 403)]
+    Forbidden(ErrorResponse),
+    /// `REQUEST_TIMEOUT`: the request took longer than the server allows.
+    #[response(status = 408)]
+    RequestTimeout(ErrorResponse),
+    /// `INTERNAL_ERROR`: a fault of the service; the request id helps to find it in the log.
+    #[response(status = 500)]
+    Internal(ErrorResponse),
+    /// `SERVICE_UNAVAILABLE`: cannot be done now; nothing was changed. Repeat after `Retry-After` seconds.
+    #[response(status = 503)]
+    Unavailable(ErrorResponse),
+}
+
+/// What every route with a JSON body may answer besides.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "exists for the document")]
+pub enum BodyErrors {
+    /// `PAYLOAD_TOO_LARGE`: the body exceeds the limit (1 MiB by default).
+    #[response(status = 413)]
+    TooLarge(ErrorResponse),
+    /// `UNSUPPORTED_MEDIA_TYPE`: the body is not declared as JSON.
+    #[response(status = 415)]
+    MediaType(ErrorResponse),
+}
+
+/// The organization or application is not registered.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "exists for the document")]
+pub enum NotFoundError {
+    /// `NOT_FOUND`: not registered, or nothing there.
+    #[response(status = 404)]
+    NotFound(ErrorResponse),
+}

@@ -1,0 +1,190 @@
+//! The command line: one file per command with something to it.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to a person")]
+
+mod health;
+mod import;
+mod serve;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::api::openapi;
+use crate::app::{App, Parts};
+use crate::clock::{Clock, SystemClock};
+use crate::config::secrets::{self, ResolvedSecrets};
+use crate::config::{Config, Loaded, Sources};
+use crate::demo;
+use crate::ids::{Random, SystemRng};
+use crate::storage::Storage;
+use crate::storage::open::open;
+use crate::telemetry::logging;
+
+/// Exact, near-real-time spend and model recommendations for applications that call Amazon Bedrock.
+///
+/// Without a command it serves, on an embedded SQLite store in ./data, with nothing to configure.
+#[derive(Debug, Parser)]
+#[command(name = "bedrock-cost-keeper", version, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Args)]
+struct Global {
+    /// Configuration file; default: cost-keeper.yaml, .yml or .toml in the working directory, if there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one configuration key, for example --set log.level=debug; beats file and environment
+    #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = Sources::parse_override)]
+    overrides: Vec<(String, String)>,
+    /// Directory of the embedded store and of generated secrets [key: data_dir; default: data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (the default command)
+    Serve(ServeArgs),
+    /// Bring the store's schema to this version; safe to run twice and from several places at once
+    Migrate,
+    /// Import organizations and applications from a YAML or JSON file; idempotent
+    Import(import::ImportArgs),
+    /// Print the OpenAPI document
+    Openapi,
+    /// Ask a running service whether it is healthy; exit code 0 if so, else 1 (for container probes)
+    Health(health::HealthArgs),
+    /// Show a simulated day: spend rises, the recommendation falls back, sticks, and resets at midnight
+    Demo(demo::DemoArgs),
+    /// Print the effective configuration and where each value came from; secrets are redacted
+    Config(ConfigArgs),
+}
+
+#[derive(Debug, Default, Args)]
+struct ServeArgs {
+    /// Address to listen on [key: server.listen; default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Provision a sample organization with some days of usage, once, and print what to paste (embedded store only)
+    #[arg(long)]
+    sample: bool,
+}
+
+#[derive(Debug, Args)]
+struct ConfigArgs {
+    /// Print a JSON file that can be loaded again, without secrets
+    #[arg(long)]
+    json: bool,
+}
+
+/// Why a command failed: a sentence for a person.
+pub(crate) type CommandError = Box<dyn std::error::Error + Send + Sync>;
+type CommandResult = Result<ExitCode, CommandError>;
+
+/// Parses the command line and runs the command.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> CommandResult {
+    let command = cli.command.unwrap_or_else(|| Command::Serve(ServeArgs::default()));
+    match command {
+        Command::Openapi => {
+            println!("{}", openapi::document().to_pretty_json()?);
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Demo(args) => runtime()?.block_on(demo::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) => {
+            let loaded = load(cli.global, None)?;
+            if args.json {
+                println!("{}", serde_json::to_string_pretty(&loaded.to_json()?)?);
+            } else {
+                print!("{}", loaded.describe());
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Serve(args) => {
+            let loaded = load(cli.global, args.listen)?;
+            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+            runtime()?.block_on(serve::run(&loaded, args.sample))
+        }
+        Command::Migrate => {
+            let loaded = load(cli.global, None)?;
+            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+            runtime()?.block_on(migrate(&loaded.config))
+        }
+        Command::Import(args) => {
+            let loaded = load(cli.global, None)?;
+            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+            runtime()?.block_on(import::run(&loaded.config, args))
+        }
+        Command::Health(args) => {
+            let loaded = load(cli.global, None)?;
+            runtime()?.block_on(health::run(&loaded.config, args))
+        }
+    }
+}
+
+/// Flags become the topmost configuration layer, so that `config` and every message can name them.
+fn load(global: Global, listen: Option<SocketAddr>) -> Result<Loaded, CommandError> {
+    let mut overrides: BTreeMap<String, String> = global.overrides.into_iter().collect();
+    if let Some(data_dir) = global.data_dir {
+        overrides.insert("data_dir".to_owned(), data_dir);
+    }
+    if let Some(listen) = listen {
+        overrides.insert("server.listen".to_owned(), listen.to_string());
+    }
+    Ok(Config::load(&Sources::from_process(global.config, overrides))?)
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+async fn open_store(config: &Config) -> Result<Arc<dyn Storage>, CommandError> {
+    let storage = open(config.storage.url.expose()).await.map_err(|error| format!("cannot open the store: {error}"))?;
+    Ok(storage)
+}
+
+async fn migrate(config: &Config) -> CommandResult {
+    let storage = open_store(config).await?;
+    let steps = storage.migrate().await?;
+    storage.close().await;
+    match steps {
+        0 => println!("{} is up to date", config.storage.url),
+        1 => println!("{}: 1 migration applied", config.storage.url),
+        steps => println!("{}: {steps} migrations applied", config.storage.url),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An application over an open store, with the system's clock and randomness.
+fn wire(
+    config: &Config,
+    secrets: &ResolvedSecrets,
+    storage: Arc<dyn Storage>,
+    metrics: Option<metrics_exporter_prometheus::PrometheusHandle>,
+) -> Result<App, CommandError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let random: Arc<dyn Random> = Arc::new(SystemRng::new());
+    Ok(App::new(config, secrets, Parts { storage, clock, random, metrics })?)
+}
+
+fn resolve_secrets(config: &Config) -> Result<ResolvedSecrets, CommandError> {
+    Ok(secrets::resolve(config, &SystemRng::new())?)
+}

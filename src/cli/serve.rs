@@ -1,0 +1,171 @@
+//! `serve`: start, say where everything is, serve, drain.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::http::header;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::{CommandError, CommandResult, open_store, resolve_secrets, wire};
+use crate::api::metrics::CONTENT_TYPE;
+use crate::config::secrets::{PROVISIONING_KEY_FILE, ResolvedSecrets};
+use crate::config::{Config, Loaded};
+use crate::demo::sample;
+use crate::jobs::purge::{self, PurgePolicy};
+use crate::server::{ServerLimits, serve};
+
+/// How often old samples of histograms are folded away, as the exporter asks for.
+const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
+
+pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
+    let started = Instant::now();
+    let config = &loaded.config;
+    let sqlite = config.storage.url.is_sqlite();
+    if with_sample && !sqlite {
+        return Err("--sample is for the embedded store only; unset storage.url".into());
+    }
+    let secrets = resolve_secrets(config)?;
+    let storage = open_store(config).await?;
+    if sqlite || config.storage.auto_migrate {
+        storage.migrate().await?;
+    }
+    let metrics = PrometheusBuilder::new().install_recorder()?;
+    let app = Arc::new(wire(config, &secrets, storage, Some(metrics.clone()))?);
+    let sample = match with_sample {
+        true => Some(sample::provision(&app.services).await?),
+        false => None,
+    };
+
+    let listener = bind(config.server.listen, "server.listen").await?;
+    let address = listener.local_addr()?;
+    let stop = CancellationToken::new();
+    let jobs = start_jobs(config, &app.services, &metrics, &stop).await?;
+    greet(address, config, &secrets, started);
+    if let Some(sample) = sample {
+        println!("{}", sample.instructions(&base_url(address), &key_expression(&secrets)));
+    }
+
+    let limits = ServerLimits {
+        header_read_timeout: config.server.read_timeout(),
+        drain_timeout: config.server.drain_timeout(),
+    };
+    let serving = tokio::spawn(serve(listener, app.router(), limits, stop.clone()));
+    wait_for_stop_signal().await?;
+    tracing::info!("stopping: finishing requests in flight");
+    app.start_draining();
+    stop.cancel();
+    tokio::select! {
+        finished = serving => finished?,
+        // A second signal is somebody who does not want to wait.
+        second = wait_for_stop_signal() => {
+            second?;
+            return Err("stopped before requests in flight had finished".into());
+        }
+    }
+    app.stop().await;
+    jobs.wait().await;
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr, key: &str) -> Result<TcpListener, CommandError> {
+    TcpListener::bind(address).await.map_err(|error| {
+        format!("cannot listen on {address} ({key}): {error}; choose another with --set {key}=ADDRESS").into()
+    })
+}
+
+async fn start_jobs(
+    config: &Config,
+    services: &Arc<crate::service::Services>,
+    metrics: &PrometheusHandle,
+    stop: &CancellationToken,
+) -> Result<TaskTracker, CommandError> {
+    let jobs = TaskTracker::new();
+    let retention = &config.retention;
+    let policy = PurgePolicy {
+        usage_days: retention.usage_days,
+        totals_days: retention.daily_totals_days,
+        interval: retention.purge_interval(),
+        batch: retention.purge_batch,
+    };
+    let (services, stopping) = (Arc::clone(services), stop.clone());
+    jobs.spawn(async move { purge::run(&services, policy, stopping).await });
+
+    let (handle, stopping) = (metrics.clone(), stop.clone());
+    jobs.spawn(async move {
+        while tokio::time::timeout(METRICS_UPKEEP, stopping.cancelled()).await.is_err() {
+            handle.run_upkeep();
+        }
+    });
+
+    if let Some(address) = config.metrics.listen {
+        let listener = bind(address, "metrics.listen").await?;
+        let handle = metrics.clone();
+        let page = get(move || async move { ([(header::CONTENT_TYPE, CONTENT_TYPE)], handle.render()) });
+        let limits = ServerLimits {
+            header_read_timeout: config.server.read_timeout(),
+            drain_timeout: config.server.drain_timeout(),
+        };
+        jobs.spawn(serve(listener, Router::new().route("/metrics", page), limits, stop.clone()));
+    }
+    jobs.close();
+    Ok(jobs)
+}
+
+async fn wait_for_stop_signal() -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn base_url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
+
+/// How a shell gets the provisioning key without anybody printing it.
+fn key_expression(secrets: &ResolvedSecrets) -> String {
+    match &secrets.location {
+        Some(directory) if Path::new(directory).join(PROVISIONING_KEY_FILE).exists() => {
+            format!("$(cat '{}')", directory.join(PROVISIONING_KEY_FILE).display())
+        }
+        _ => "$COST_KEEPER_KEY".to_owned(),
+    }
+}
+
+fn greet(address: SocketAddr, config: &Config, secrets: &ResolvedSecrets, started: Instant) {
+    let url = base_url(address);
+    println!("Bedrock Cost Keeper {} is ready after {} ms", crate::api::public::VERSION, started.elapsed().as_millis());
+    println!("  API       {url}/api/v1");
+    println!("  Docs      {url}/docs");
+    println!("  Store     {}", config.storage.url);
+    if let Some(directory) = &secrets.location {
+        let fresh = if secrets.created { "created now, " } else { "" };
+        println!("  Secrets   {} ({fresh}readable by you only)", directory.display());
+    }
+    let key = key_expression(secrets);
+    println!();
+    println!("First call, in another terminal:");
+    if key == "$COST_KEEPER_KEY" {
+        println!("  # COST_KEEPER_KEY: one of your auth.provisioning_keys");
+    }
+    println!("  curl -sS -X PUT {url}/api/v1/orgs/550e8400-e29b-41d4-a716-446655440000 \\");
+    println!("    -H \"X-API-Key: {key}\" -H 'Content-Type: application/json' \\");
+    println!(
+        "    -d '{{\"org_name\":\"Acme\",\"timezone\":\"UTC\",\"quota_scope\":\"APP\",\"model_ordering\":[\"premium\",\"economy\"],\
+         \"quotas\":{{\"premium\":10000000,\"economy\":1000000}},\"secret_delivery\":\"inline\"}}'"
+    );
+    println!();
+}

@@ -1,0 +1,88 @@
+//! `server`: where and how the API is served.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{Key, Kind};
+
+/// What an address looks like, for `server.listen` and `metrics.listen`.
+pub(super) const ADDRESS: Kind = Kind::Text {
+    expected: "an IP address and port such as 127.0.0.1:8080 or [::]:8080",
+    accepts: |text| text.parse::<SocketAddr>().is_ok(),
+};
+
+pub(super) const KEYS: &[Key] = &[
+    Key::new("server.listen", ADDRESS),
+    Key::new("server.request_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
+    Key::new("server.read_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
+    Key::new("server.body_limit_bytes", Kind::Int { min: 1024, max: 64 * 1024 * 1024, unit: "bytes" }),
+    Key::new("server.drain_timeout_secs", Kind::Int { min: 0, max: 300, unit: "seconds" }),
+    Key::new(
+        "server.cors_origins",
+        Kind::List { expected: "an origin such as https://console.example.com, without a path", accepts: is_origin },
+    ),
+];
+
+/// How the API is served.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServerConfig {
+    /// Address of the main listener.
+    pub listen: SocketAddr,
+    /// Seconds a request may take before it is answered with 408.
+    pub request_timeout_secs: u64,
+    /// Seconds the header, and then the body, of a request may take to arrive.
+    pub read_timeout_secs: u64,
+    /// Longest accepted request body in bytes.
+    pub body_limit_bytes: usize,
+    /// Seconds that requests in flight get to finish once a stop was asked for.
+    pub drain_timeout_secs: u64,
+    /// Origins whose pages may call the API from a browser; none switches CORS off.
+    pub cors_origins: Vec<String>,
+}
+
+impl ServerConfig {
+    /// [`request_timeout_secs`](Self::request_timeout_secs) as a duration.
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.request_timeout_secs)
+    }
+
+    /// [`read_timeout_secs`](Self::read_timeout_secs) as a duration.
+    #[must_use]
+    pub fn read_timeout(&self) -> Duration {
+        Duration::from_secs(self.read_timeout_secs)
+    }
+
+    /// [`drain_timeout_secs`](Self::drain_timeout_secs) as a duration.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        Duration::from_secs(self.drain_timeout_secs)
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            // Loopback: whoever wants to be reached from elsewhere says so.
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            request_timeout_secs: 15,
+            read_timeout_secs: 10,
+            body_limit_bytes: 1024 * 1024,
+            drain_timeout_secs: 25,
+            cors_origins: Vec::new(),
+        }
+    }
+}
+
+/// Scheme, host and optional port, exactly as a browser sends it in `Origin`. `*` is not one: it would open
+/// the API to every page.
+fn is_origin(text: &str) -> bool {
+    let Some(host) = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")) else { return false };
+    !host.is_empty()
+        && host
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'-' | b':' | b'[' | b']'))
+}

@@ -1,0 +1,3 @@
+//! Background loops: bounded, and stopped by one signal.
+
+pub mod purge;

@@ -1,0 +1,71 @@
+//! Forgets what is past its retention, in bounded batches.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::calendar::{Calendar, CalendarError};
+use crate::service::Services;
+use crate::storage::{Retention, StorageError};
+
+/// When and how much is forgotten.
+#[derive(Debug, Clone, Copy)]
+pub struct PurgePolicy {
+    /// Days usage records and dedup keys are kept.
+    pub usage_days: u32,
+    /// Days totals are kept.
+    pub totals_days: u32,
+    /// Pause between runs.
+    pub interval: Duration,
+    /// Most rows of a kind in one step.
+    pub batch: u32,
+}
+
+impl PurgePolicy {
+    /// What may be forgotten now.
+    ///
+    /// # Errors
+    /// [`CalendarError::OutOfRange`] at the start of the supported calendar.
+    pub fn retention(&self, now: Timestamp) -> Result<Retention, CalendarError> {
+        let days_ago = |days: u32| {
+            now.checked_sub(SignedDuration::from_hours(i64::from(days) * 24)).map_err(|_| CalendarError::OutOfRange)
+        };
+        Ok(Retention {
+            now,
+            usage_before: days_ago(self.usage_days)?,
+            // A day of UTC: organizations west of it keep their totals some hours longer, none shorter than a day.
+            totals_before: Calendar::new("UTC")?.day_of(days_ago(self.totals_days)?),
+        })
+    }
+}
+
+/// Purges at once and then in intervals, until stopped. A failure is logged and tried again at the next interval.
+pub async fn run(services: &Services, policy: PurgePolicy, stop: CancellationToken) {
+    loop {
+        match purge(services, policy, &stop).await {
+            Ok(0) => {}
+            Ok(rows) => tracing::info!(rows, "data past its retention was deleted"),
+            Err(error) => tracing::warn!(%error, "deleting data past its retention failed; it is tried again later"),
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(policy.interval) => {}
+        }
+    }
+}
+
+/// One run: step by step until nothing is left, yielding to other writers in between.
+async fn purge(services: &Services, policy: PurgePolicy, stop: &CancellationToken) -> Result<u64, StorageError> {
+    let retention = policy.retention(services.now()).map_err(|e| StorageError::Backend(e.to_string()))?;
+    let mut total = 0;
+    while !stop.is_cancelled() {
+        let gone = services.storage.purge(&retention, policy.batch).await?;
+        if gone == 0 {
+            break;
+        }
+        total += gone;
+        tokio::task::yield_now().await;
+    }
+    Ok(total)
+}

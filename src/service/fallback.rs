@@ -1,0 +1,196 @@
+//! The fallback state of a day, as an administrator sees and sets it (`semantics.md` §6).
+//!
+//! A state belongs to whoever owns the quota: the organization where applications share it, else the application.
+//! Asking at the other level is a mistake worth explaining, not an empty answer.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::access::ProvisioningAccess;
+use super::error::ServiceError;
+use super::{Result, Services};
+use crate::domain::calendar::{Calendar, CalendarError, Day};
+use crate::domain::ids::{ModelLabel, Scope};
+use crate::domain::selection::{FallbackReason, FallbackState};
+use crate::domain::tenant::{Effective, QuotaScope};
+use crate::storage::FallbackSwap;
+
+/// How long a state is kept after its day, for people who look into what happened.
+const KEPT_AFTER_DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Compare-and-swaps tried before giving up. Automatic moves only advance, at most once per label, so losing this
+/// often means that something is wrong.
+const MAX_SWAPS: u32 = 8;
+
+/// From when on the store may drop a day's state: 24 hours after the day ended.
+///
+/// # Errors
+/// [`ServiceError::Internal`] at the end of the supported calendar.
+pub fn state_expiry(calendar: &Calendar, day: Day) -> Result<Timestamp> {
+    let ended = calendar.end_of(day)?;
+    Ok(ended.checked_add(KEPT_AFTER_DAY).map_err(|_| CalendarError::OutOfRange)?)
+}
+
+/// The fallback state in force for a scope.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ActiveFallback {
+    /// Who shares it.
+    pub quota_scope: QuotaScope,
+    /// The local day it holds for.
+    pub day: Day,
+    /// Index of its label in the ordering in effect now.
+    pub index: usize,
+    /// The state.
+    pub state: FallbackState,
+    /// The local midnight that ends it.
+    pub expires_at: Timestamp,
+}
+
+/// Everything about a scope that its fallback depends on.
+struct Today {
+    effective: Effective,
+    day: Day,
+    now: Timestamp,
+}
+
+impl Today {
+    fn position_of(&self, label: &ModelLabel) -> Option<usize> {
+        self.effective.model_ordering.value.iter().position(|candidate| candidate == label)
+    }
+
+    /// A stored state as the caller sees it; `None` where model selection ignores it, because its label left the
+    /// ordering or fallbacks no longer stick.
+    fn in_force(&self, state: FallbackState) -> Result<Option<ActiveFallback>> {
+        if !self.effective.sticky_fallback_enabled.value {
+            return Ok(None);
+        }
+        let Some(index) = self.position_of(&state.model_label) else { return Ok(None) };
+        let expires_at = self.effective.calendar.end_of(self.day)?;
+        Ok(Some(ActiveFallback { quota_scope: self.effective.quota_scope, day: self.day, index, state, expires_at }))
+    }
+
+    /// The state that puts a manual override in the place of `stored`.
+    fn overridden(&self, label: &ModelLabel, index: usize, stored: Option<&FallbackState>) -> FallbackState {
+        let active = stored.map(|state| &state.model_label).filter(|label| self.position_of(label).is_some());
+        let first = self.effective.model_ordering.value.first();
+        FallbackState {
+            model_label: label.clone(),
+            model_index: u16::try_from(index).unwrap_or(u16::MAX),
+            // An ordering is never empty where `label` is in it.
+            previous_model_label: active.or(first).unwrap_or(label).clone(),
+            reason: FallbackReason::ManualOverride,
+            activated_at: self.now,
+            // A state that is ignored is still the stored one to be replaced.
+            version: stored.map_or(1, |state| state.version.saturating_add(1)),
+        }
+    }
+}
+
+impl Services {
+    /// The configuration and day of a scope that owns its fallback state.
+    async fn fallback_today(&self, scope: &Scope) -> Result<Today> {
+        let (_, effective) = self.registered(scope).await?;
+        match (effective.quota_scope, &scope.app_id) {
+            (QuotaScope::Org, Some(_)) => {
+                return Err(ServiceError::conflict(format!(
+                    "the applications of this organization share its quota and so its fallback (quota_scope ORG); \
+                     use /api/v1/orgs/{}/fallback",
+                    scope.org_id
+                )));
+            }
+            (QuotaScope::App, None) => {
+                return Err(ServiceError::conflict(format!(
+                    "each application of this organization has its own quota and so its own fallback (quota_scope \
+                     APP); use /api/v1/orgs/{}/apps/{{app_id}}/fallback",
+                    scope.org_id
+                )));
+            }
+            (QuotaScope::Org, None) | (QuotaScope::App, Some(_)) => {}
+        }
+        let now = self.now();
+        Ok(Today { day: effective.calendar.day_of(now), effective, now })
+    }
+
+    /// Today's fallback state of a scope.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where the scope is not registered or has no state in force today,
+    /// [`ServiceError::Conflict`] where the state belongs to the other level.
+    pub async fn get_fallback(&self, _access: &ProvisioningAccess, scope: &Scope) -> Result<ActiveFallback> {
+        let today = self.fallback_today(scope).await?;
+        let stored = self.storage.fallback(scope, today.day).await?;
+        let active = stored.map(|state| today.in_force(state)).transpose()?.flatten();
+        active.ok_or(ServiceError::NotFound("fallback state for today"))
+    }
+
+    /// Chooses the label a scope starts from for the rest of the day, backwards too: only automatic moves are
+    /// monotone. Choosing the label that is already chosen by hand changes nothing.
+    ///
+    /// # Errors
+    /// [`ServiceError::InvalidModelLabel`] for a label that is not in the ordering in effect,
+    /// [`ServiceError::NotFound`] where the scope is not registered, [`ServiceError::Conflict`] where the state
+    /// belongs to the other level or fallbacks do not stick, [`ServiceError::Unavailable`] where other requests kept
+    /// changing it.
+    pub async fn set_fallback(
+        &self,
+        access: &ProvisioningAccess,
+        scope: &Scope,
+        label: &ModelLabel,
+    ) -> Result<ActiveFallback> {
+        let today = self.fallback_today(scope).await?;
+        if !today.effective.sticky_fallback_enabled.value {
+            return Err(ServiceError::Conflict {
+                message: "sticky fallback is switched off here, so no state is kept that could be set; enable \
+                          sticky_fallback_enabled first"
+                    .to_owned(),
+                field: Some("sticky_fallback_enabled"),
+            });
+        }
+        let Some(index) = today.position_of(label) else {
+            return Err(ServiceError::InvalidModelLabel {
+                label: label.to_string(),
+                configured: today.effective.model_ordering.value.clone(),
+            });
+        };
+        let state = self.swap_in(scope, &today, label, index).await?;
+        tracing::info!(
+            org_id = %scope.org_id, app_id = scope.app_id.as_ref().map(tracing::field::display),
+            admin_key = access.key_id(), from = %state.previous_model_label, to = %label,
+            "fallback set by an administrator"
+        );
+        today.in_force(state)?.ok_or_else(|| ServiceError::Internal("the fallback just set is not in force".to_owned()))
+    }
+
+    async fn swap_in(&self, scope: &Scope, today: &Today, label: &ModelLabel, index: usize) -> Result<FallbackState> {
+        let expires_at = state_expiry(&today.effective.calendar, today.day)?;
+        let mut stored = self.storage.fallback(scope, today.day).await?;
+        for _ in 0..MAX_SWAPS {
+            if let Some(state) = &stored
+                && state.reason == FallbackReason::ManualOverride
+                && state.model_label == *label
+            {
+                return Ok(state.clone());
+            }
+            let next = today.overridden(label, index, stored.as_ref());
+            match self.storage.swap_fallback(scope, today.day, &next, expires_at).await? {
+                FallbackSwap::Stored => return Ok(next),
+                FallbackSwap::Lost(winner) => stored = winner,
+            }
+        }
+        Err(ServiceError::Unavailable("the fallback state kept changing under a manual override".to_owned()))
+    }
+
+    /// Clears today's fallback state of a scope: the next check starts at the first label again. Clearing nothing is
+    /// fine, and so is clearing what an earlier configuration left behind.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where the scope is not registered, [`ServiceError::Conflict`] where the state
+    /// belongs to the other level.
+    pub async fn clear_fallback(&self, access: &ProvisioningAccess, scope: &Scope) -> Result<()> {
+        let today = self.fallback_today(scope).await?;
+        self.storage.clear_fallback(scope, today.day).await?;
+        tracing::info!(
+            org_id = %scope.org_id, app_id = scope.app_id.as_ref().map(tracing::field::display),
+            admin_key = access.key_id(), "fallback cleared by an administrator"
+        );
+        Ok(())
+    }
+}

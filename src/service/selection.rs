@@ -1,0 +1,200 @@
+//! Which model to use now.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use super::access::SelectionAccess;
+use super::error::{QuotaExceeded, ServiceError};
+use super::fallback::state_expiry;
+use super::{Result, Services};
+use crate::domain::calendar::Day;
+use crate::domain::catalog::LabelEntry;
+use crate::domain::ids::ModelLabel;
+use crate::domain::money::{MicroUsd, PicoUsd};
+use crate::domain::pricing::ResolvedPrice;
+use crate::domain::quota::{LabelQuota, QuotaInput, QuotaStatus, evaluate};
+use crate::domain::selection::{Decision, FallbackState, Reason, SelectionInput, choose, retry_after};
+use crate::domain::tenant::Effective;
+use crate::domain::usage::SpendTotals;
+use crate::storage::FallbackSwap;
+
+/// Most rounds of choosing again after losing a compare-and-swap. The state only advances by itself, so a chain of
+/// *n* labels needs at most *n* rounds; the rest is for administrators who override at the same moment.
+const MAX_ROUNDS: usize = 80;
+
+/// The answer to "which model?".
+#[derive(Debug)]
+pub struct Recommendation<'a> {
+    /// The label.
+    pub label: ModelLabel,
+    /// What the label means.
+    pub entry: &'a LabelEntry,
+    /// Why.
+    pub reason: Reason,
+    /// Standard prices of the model, where known.
+    pub price: Option<ResolvedPrice>,
+    /// Quota status of every label of the ordering, in order.
+    pub labels: Vec<(ModelLabel, LabelQuota)>,
+    /// Quota status of the recommended label.
+    pub quota: LabelQuota,
+    /// Whether a fallback state of today is in force.
+    pub sticky_fallback_active: bool,
+    /// Whether the recommended label is tight.
+    pub tight: bool,
+    /// Seconds the answer may be kept.
+    pub refresh_interval_secs: u32,
+    /// Age of the totals in seconds.
+    pub data_lag_secs: u64,
+    /// The configuration in effect.
+    pub effective: Effective,
+    /// The local day.
+    pub day: Day,
+    /// When it was decided.
+    pub checked_at: Timestamp,
+    /// The next local midnight.
+    pub quota_resets_at: Timestamp,
+}
+
+impl Services {
+    /// Recommends a model for an application, moving its sticky fallback forward where a quota is spent.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] for an unregistered application, [`ServiceError::QuotaExceeded`] where nothing is
+    /// left.
+    pub async fn recommend(&self, access: &SelectionAccess) -> Result<Recommendation<'_>> {
+        let (_, effective) = self.registered(&access.scope()).await?;
+        let checked_at = self.now();
+        let day = effective.calendar.day_of(checked_at);
+        let owner = effective.quota_owner();
+        let state = self.storage.selection_state(&owner, day).await?;
+        let labels = self.label_quotas(&effective, &state.totals)?;
+        let expires_at = state_expiry(&effective.calendar, day)?;
+
+        let mut fallback = state.fallback;
+        for _ in 0..MAX_ROUNDS {
+            let decision = choose(&SelectionInput {
+                labels: &labels,
+                fallback: fallback.as_ref(),
+                sticky: effective.sticky_fallback_enabled.value,
+                exhausted_policy: effective.exhausted_policy.value,
+                now: checked_at,
+            });
+            let (index, reason, advance) = match decision {
+                Decision::Recommend { index, reason, advance } => (index, reason, advance),
+                Decision::Exhausted => return Err(exhausted(access, &effective, day, &labels)?),
+            };
+            if let Some(next) = advance {
+                match self.storage.swap_fallback(&owner, day, &next, expires_at).await? {
+                    FallbackSwap::Stored => {
+                        tracing::info!(
+                            org_id = %owner.org_id, app_id = owner.app_id.as_ref().map(tracing::field::display),
+                            from = %next.previous_model_label, to = %next.model_label, %reason,
+                            "fallback moved to the next model"
+                        );
+                        fallback = Some(next);
+                    }
+                    FallbackSwap::Lost(current) => {
+                        fallback = current;
+                        continue;
+                    }
+                }
+            }
+            return self.recommendation(effective, day, checked_at, labels, index, reason, fallback.as_ref());
+        }
+        Err(ServiceError::Unavailable("the fallback state kept changing".to_owned()))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one answer, gathered by its only caller")]
+    fn recommendation(
+        &self,
+        effective: Effective,
+        day: Day,
+        checked_at: Timestamp,
+        labels: Vec<(ModelLabel, LabelQuota)>,
+        index: usize,
+        reason: Reason,
+        fallback: Option<&FallbackState>,
+    ) -> Result<Recommendation<'_>> {
+        let (label, quota) = labels
+            .get(index)
+            .cloned()
+            .ok_or_else(|| ServiceError::Internal("a recommendation outside the ordering".to_owned()))?;
+        let entry = self
+            .catalog
+            .get(&label)
+            .ok_or_else(|| ServiceError::Internal("a recommendation outside the catalog".to_owned()))?;
+        let tight = quota.status == QuotaStatus::Tight;
+        let in_ordering = |state: &&FallbackState| labels.iter().any(|(label, _)| *label == state.model_label);
+        Ok(Recommendation {
+            price: self.pricer.resolve(entry),
+            label,
+            entry,
+            reason,
+            quota,
+            sticky_fallback_active: effective.sticky_fallback_enabled.value
+                && fallback.filter(in_ordering).is_some(),
+            tight,
+            refresh_interval_secs: if tight {
+                effective.refresh_interval_tight_secs.value
+            } else {
+                effective.refresh_interval_normal_secs.value
+            },
+            data_lag_secs: 0,
+            quota_resets_at: effective.calendar.end_of(day)?,
+            labels,
+            effective,
+            day,
+            checked_at,
+        })
+    }
+
+    /// Quota status of each label of the ordering. A label that left the catalog cannot be recommended and is passed
+    /// over; a label whose quota is gone counts as switched off.
+    pub(crate) fn label_quotas(
+        &self,
+        effective: &Effective,
+        totals: &BTreeMap<ModelLabel, SpendTotals>,
+    ) -> Result<Vec<(ModelLabel, LabelQuota)>> {
+        let labels: Vec<_> = effective
+            .model_ordering
+            .value
+            .iter()
+            .filter(|label| self.catalog.get(label).is_some())
+            .map(|label| {
+                let spend = totals.get(label).copied().unwrap_or_default();
+                let quota = evaluate(&QuotaInput {
+                    day_spend: spend.day.cost,
+                    day_quota: effective.quotas.value.get(label).copied().unwrap_or(MicroUsd(0)),
+                    month_spend: spend.month.cost,
+                    month_quota: effective.monthly_quotas.value.get(label).copied(),
+                    tight_threshold_pct: effective.tight_mode_threshold_pct.value,
+                });
+                (label.clone(), quota)
+            })
+            .collect();
+        if labels.is_empty() {
+            return Err(ServiceError::Internal(
+                "no label of the ordering is in the configured label catalog any more".to_owned(),
+            ));
+        }
+        Ok(labels)
+    }
+}
+
+fn exhausted(
+    access: &SelectionAccess,
+    effective: &Effective,
+    day: Day,
+    labels: &[(ModelLabel, LabelQuota)],
+) -> Result<ServiceError> {
+    let spent = labels.iter().filter(|(_, quota)| quota.status == QuotaStatus::Exceeded);
+    Ok(ServiceError::QuotaExceeded(Box::new(QuotaExceeded {
+        org_id: access.org_id(),
+        app_id: access.app_id().clone(),
+        date: day,
+        retry_after: retry_after(&effective.calendar, day, labels.iter().map(|(_, quota)| quota))?,
+        models: spent.clone().map(|(label, quota)| (label.clone(), quota.pct)).collect(),
+        total_overage: spent.map(|(_, quota)| quota.spend.saturating_sub(PicoUsd::from(quota.quota))).sum(),
+    })))
+}

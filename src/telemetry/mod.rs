@@ -1,0 +1,3 @@
+//! What the service tells about itself.
+
+pub mod logging;

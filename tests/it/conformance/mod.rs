@@ -1,0 +1,167 @@
+//! The storage contract, asserted sentence by sentence against every store.
+//!
+//! Each rule is a function that gets a fresh store. [`every_rule`] lists them; a store joins with one line in
+//! [`conformance_of`], and every rule becomes a test of its own there, on a store of its own. A rule that is missing in
+//! the list is dead code, which the compiler reports.
+
+mod concurrency;
+mod credentials;
+mod fallbacks;
+mod ledger;
+mod ledger_overflow;
+mod maintenance;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod tenants;
+mod totals;
+
+/// The stores. One line each.
+macro_rules! conformance_of {
+    ($($(#[$cfg:meta])* $store:ident => $fresh:path;)+) => {
+        $($(#[$cfg])* mod $store { every_rule!($fresh); })+
+    };
+}
+
+/// Makes tests of rules.
+macro_rules! tests_of {
+    ($fresh:path; $($aggregate:ident { $($rule:ident)+ })+) => {
+        $(mod $aggregate {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                crate::conformance::$aggregate::$rule($fresh().await).await;
+            })+
+        })+
+    };
+}
+
+/// Every rule of the contract.
+macro_rules! every_rule {
+    ($fresh:path) => {
+        tests_of! { $fresh;
+            tenants {
+                an_org_survives_a_round_trip_and_its_client_is_stored_with_it
+                creating_a_registered_org_is_refused_and_changes_nothing_credential_included
+                update_org_replaces_the_configuration_at_the_expected_version_and_credentials_stay
+                update_org_conflicts_at_another_version_and_where_the_org_is_gone
+                delete_org_ends_its_apps_clients_sealed_secrets_and_fallback_states
+                deleting_no_org_answers_false
+                delete_org_keeps_usage_totals_and_dedup_keys
+                list_orgs_pages_in_ascending_order_of_id
+                an_app_survives_a_round_trip_and_its_client_is_stored_with_it
+                creating_a_registered_app_is_refused_and_changes_nothing_credential_included
+                creating_an_app_of_no_org_conflicts_and_stores_nothing
+                update_app_replaces_the_configuration_at_the_expected_version_and_credentials_stay
+                update_app_conflicts_at_another_version_and_where_the_app_is_gone
+                delete_app_ends_its_client_sealed_secrets_and_fallback_states_and_nobody_elses
+                delete_app_keeps_usage_totals_and_dedup_keys
+                list_apps_pages_in_ascending_byte_order_inside_one_org
+                tenant_reads_the_org_and_where_asked_for_its_app
+                a_tenant_created_again_has_a_new_life_in_which_old_tokens_and_secrets_stay_dead
+            }
+            credentials {
+                a_credential_survives_a_round_trip
+                replace_credential_replaces_at_the_expected_version_and_stores_the_sealed_secret_with_it
+                replace_credential_conflicts_at_another_version_or_without_client_and_changes_nothing
+                set_token_epoch_gives_a_new_epoch_and_the_version_grows_by_one
+                set_token_epoch_answers_false_where_the_client_is_gone
+                a_sealed_secret_is_taken_once
+                a_sealed_secret_is_unknown_to_another_client_and_that_uses_nothing_up
+                a_sealed_secret_is_gone_at_its_expiry_and_asking_then_uses_nothing_up
+                a_taken_secret_is_unknown_after_its_expiry
+                a_wrong_token_is_unknown
+                revoking_a_token_ends_that_token_only
+                revoking_a_session_ends_every_token_issued_from_it
+                a_token_and_a_session_of_the_same_id_are_revoked_separately
+                repeating_a_revocation_changes_nothing
+                a_revocation_is_seen_by_other_instances
+                token_state_has_the_current_epoch_and_none_where_the_client_is_gone
+            }
+            ledger {
+                ingest_limits_admit_a_callers_batch
+                a_full_batch_is_recorded
+                recording_nothing_answers_nothing
+                every_field_of_a_usage_record_survives_a_round_trip
+                every_enumeration_value_survives_a_round_trip
+                an_unknown_submission_is_none
+                accepted_totals_include_the_record
+                a_record_adds_to_its_application_and_its_organization_in_day_and_month
+                every_counter_counts
+                an_identical_repeat_is_a_duplicate_with_the_first_record_and_todays_totals_and_changes_nothing
+                a_repeat_with_another_fingerprint_is_a_conflict_and_changes_nothing
+                a_repeat_inside_one_call_is_a_duplicate
+                another_submission_under_the_same_id_inside_one_call_is_a_conflict
+                one_refused_record_does_not_affect_the_others_and_outcomes_are_in_order
+                the_same_request_id_in_another_application_or_organization_is_another_submission
+                a_batch_comes_to_what_its_records_one_by_one_come_to
+                ten_thousand_submissions_of_a_fraction_of_a_micro_dollar_sum_exactly
+                a_repeat_across_midnight_belongs_to_the_first_day
+                drift_is_the_signed_sum_of_client_minus_server
+            }
+            ledger_overflow {
+                a_counter_that_would_leave_its_range_refuses_the_record_and_never_wraps
+                records_that_still_fit_commit_beside_one_that_overflows
+                an_organization_total_can_overflow_where_no_application_total_does
+                a_month_can_overflow_where_no_day_does
+                a_refused_record_leaves_its_request_id_free
+                an_amount_no_counter_can_hold_is_refused
+            }
+            totals {
+                totals_have_every_label_with_usage_in_the_month
+                a_day_and_a_month_end_at_their_boundary
+                totals_of_an_org_are_the_sum_of_its_apps
+                totals_of_a_scope_without_usage_are_empty
+                label_totals_are_zero_without_usage
+                month_total_sums_every_label_of_a_scope
+                daily_totals_are_ordered_by_day_application_and_label
+                daily_totals_of_a_range_include_both_ends_and_nothing_else
+                daily_totals_page_strictly_after_a_key_in_every_breakdown
+                daily_totals_say_when_they_last_changed
+            }
+            fallbacks {
+                a_scope_starts_without_state
+                every_field_of_a_state_survives_a_round_trip
+                a_first_state_is_stored_only_where_there_is_none
+                a_later_state_replaces_exactly_its_predecessor
+                a_later_state_without_predecessor_is_lost
+                states_of_other_scopes_and_days_are_separate
+                a_cleared_state_is_gone_and_the_next_one_is_a_first
+                clearing_nothing_is_fine
+                selection_state_has_totals_and_fallback
+            }
+            maintenance {
+                a_store_has_a_backend_name_and_answers_a_ping
+                schema_status_tells_behind_from_current_and_changes_nothing
+                migrating_twice_applies_each_step_once
+                six_concurrent_starters_apply_each_step_once
+                migrating_again_keeps_what_is_stored
+                what_was_written_survives_close_and_reopen
+                purge_forgets_usage_and_dedup_keys_recorded_strictly_before_and_keeps_totals
+                purge_forgets_old_usage_behind_a_younger_record
+                purge_forgets_totals_of_earlier_days_and_of_months_that_ended_before
+                purge_forgets_expired_revocations_secrets_and_fallback_states
+                purge_forgets_at_most_a_batch_of_each_kind
+                purging_an_empty_store_or_an_empty_batch_forgets_nothing
+            }
+            concurrency {
+                identical_concurrent_submissions_count_once
+                of_concurrent_submissions_under_one_id_one_counts_and_all_agree_which
+                concurrent_batches_lose_no_count
+                of_concurrent_creations_of_one_org_exactly_one_succeeds
+                of_concurrent_updates_of_one_org_exactly_one_wins
+                of_concurrent_updates_of_one_app_exactly_one_wins
+                of_concurrent_replacements_of_one_credential_exactly_one_wins
+                of_concurrent_retrievals_of_one_secret_exactly_one_takes_it
+                of_concurrent_first_fallback_states_exactly_one_is_stored
+                of_concurrent_later_fallback_states_exactly_one_is_stored
+                no_app_outlives_an_org_deleted_at_the_same_time
+                a_reader_never_sees_half_a_batch
+                a_call_dropped_half_way_counts_once_when_repeated
+            }
+        }
+    };
+}
+
+conformance_of! {
+    #[cfg(feature = "sqlite")]
+    on_sqlite => crate::support::stores::sqlite;
+}

@@ -1,0 +1,4 @@
+//! What tests share.
+
+pub(crate) mod samples;
+pub(crate) mod stores;
