@@ -88,7 +88,6 @@ impl App {
     }
 
     /// The HTTP service.
-    #[must_use]
     pub fn router(&self) -> Router {
         router(&self.state)
     }

@@ -91,7 +91,8 @@ async fn answer(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
+        ("org_id" = String, Path, format = Uuid, description = "Organization",
+            example = "550e8400-e29b-41d4-a716-446655440000"),
         DayQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer"),
     ),
@@ -127,8 +128,10 @@ pub async fn get_org_aggregates_today(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("date" = String, Path, format = Date, description = "Local day, `YYYY-MM-DD`", example = "2026-01-23"),
+        ("org_id" = String, Path, format = Uuid, description = "Organization",
+            example = "550e8400-e29b-41d4-a716-446655440000"),
+        ("date" = String, Path, format = Date, description = "Local day, `YYYY-MM-DD`",
+            example = "2026-01-23"),
         DayQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer"),
     ),
@@ -154,8 +157,8 @@ pub async fn get_org_aggregates_of_day(
 
 /// Today's spend of an application
 ///
-/// By model label, against the quotas in effect for it: its own with `quota_scope` `APP`, else the organization's, which
-/// it shares with other applications (`quota_shared`); spend is always its own.
+/// By model label, against the quotas in effect for it: its own with `quota_scope` `APP`, else the organization's,
+/// which it shares with other applications (`quota_shared`); spend is always its own.
 ///
 /// "Today" is the local day of the organization's time zone. A day without usage answers zeros. Looking never moves a
 /// fallback. Send the `ETag` back in `If-None-Match` to be told that nothing changed.
@@ -165,7 +168,8 @@ pub async fn get_org_aggregates_of_day(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
+        ("org_id" = String, Path, format = Uuid, description = "Organization",
+            example = "550e8400-e29b-41d4-a716-446655440000"),
         ("app_id" = String, Path, description = "Application", example = "chat"),
         DayQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer"),
@@ -191,8 +195,8 @@ pub async fn get_app_aggregates_today(
 
 /// Spend of an application on a day
 ///
-/// By model label, against the quotas in effect for it: its own with `quota_scope` `APP`, else the organization's, which
-/// it shares with other applications (`quota_shared`); spend is always its own.
+/// By model label, against the quotas in effect for it: its own with `quota_scope` `APP`, else the organization's,
+/// which it shares with other applications (`quota_shared`); spend is always its own.
 ///
 /// The day is local to the organization's time zone. A past day is final 24 hours after it ended; one without usage is
 /// 404, one in the future 400. Quotas are those in effect now, and `month` is the day's month so far.
@@ -202,9 +206,11 @@ pub async fn get_app_aggregates_today(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
+        ("org_id" = String, Path, format = Uuid, description = "Organization",
+            example = "550e8400-e29b-41d4-a716-446655440000"),
         ("app_id" = String, Path, description = "Application", example = "chat"),
-        ("date" = String, Path, format = Date, description = "Local day, `YYYY-MM-DD`", example = "2026-01-23"),
+        ("date" = String, Path, format = Date, description = "Local day, `YYYY-MM-DD`",
+            example = "2026-01-23"),
         DayQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer"),
     ),

@@ -289,8 +289,10 @@ async fn answer(state: &ApiState, access: &AggregatesAccess, params: &RangeParam
 
 /// Usage of an organization over a range of days
 ///
-/// At most 400 local days, both ends included, grouped by any of `day`, `model` and `app`, for reports and spreadsheets. Rows come sorted
-/// by their group and in pages: pass `next_cursor` (of CSV, the `X-Next-Cursor` header) as `cursor` until there is none.
+/// At most 400 local days, both ends included, by any of `day`, `model` and `app`, for reports and spreadsheets.
+/// Rows come sorted by their group and in pages: pass `next_cursor` (of CSV, the `X-Next-Cursor` header) as `cursor`
+/// until there is none.
+///
 /// Groups without usage have no row. `totals` always cover the whole range. Days are final 24 hours after they ended.
 #[utoipa::path(
     get,
@@ -298,17 +300,18 @@ async fn answer(state: &ApiState, access: &AggregatesAccess, params: &RangeParam
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
+        ("org_id" = String, Path, format = Uuid, description = "Organization",
+            example = "550e8400-e29b-41d4-a716-446655440000"),
         RangeParams,
     ),
     responses(
         (status = 200, description = "A page of rows", headers(
-            ("X-Next-Cursor" = String, description = "With `format=csv`: `cursor` of the next page, if there is one"),
+            ("X-Next-Cursor" = String, description = "Of CSV: `cursor` of the next page, if there is one"),
             ("Content-Disposition" = String, description = "With `format=csv`: an attachment and its file name"),
         ), content(
             (RangeResponse = "application/json"),
-            (String = "text/csv; charset=utf-8", example = "day,app,cost_usd_micros,requests,errors,unpriced_requests,input_tokens,\
-                output_tokens,cache_read_input_tokens,cache_write_input_tokens\n\
+            (String = "text/csv; charset=utf-8", example = "day,app,cost_usd_micros,requests,errors,\
+                unpriced_requests,input_tokens,output_tokens,cache_read_input_tokens,cache_write_input_tokens\n\
                 2026-01-22,chat,8100000,2150,1,0,3600000,1500000,800000,90000\n"),
         )),
         CommonErrors, NotFoundError,
@@ -324,8 +327,10 @@ pub async fn get_org_aggregates_range(
 
 /// Usage of an application over a range of days
 ///
-/// At most 400 local days, both ends included, grouped by any of `day` and `model`, for reports and spreadsheets. Rows come sorted
-/// by their group and in pages: pass `next_cursor` (of CSV, the `X-Next-Cursor` header) as `cursor` until there is none.
+/// At most 400 local days, both ends included, by any of `day` and `model`, for reports and spreadsheets.
+/// Rows come sorted by their group and in pages: pass `next_cursor` (of CSV, the `X-Next-Cursor` header) as `cursor`
+/// until there is none.
+///
 /// Groups without usage have no row. `totals` always cover the whole range. Days are final 24 hours after they ended.
 #[utoipa::path(
     get,
@@ -333,18 +338,19 @@ pub async fn get_org_aggregates_range(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
+        ("org_id" = String, Path, format = Uuid, description = "Organization",
+            example = "550e8400-e29b-41d4-a716-446655440000"),
         ("app_id" = String, Path, description = "Application", example = "chat"),
         RangeParams,
     ),
     responses(
         (status = 200, description = "A page of rows", headers(
-            ("X-Next-Cursor" = String, description = "With `format=csv`: `cursor` of the next page, if there is one"),
+            ("X-Next-Cursor" = String, description = "Of CSV: `cursor` of the next page, if there is one"),
             ("Content-Disposition" = String, description = "With `format=csv`: an attachment and its file name"),
         ), content(
             (RangeResponse = "application/json"),
-            (String = "text/csv; charset=utf-8", example = "day,model,cost_usd_micros,requests,errors,unpriced_requests,input_tokens,\
-                output_tokens,cache_read_input_tokens,cache_write_input_tokens\n\
+            (String = "text/csv; charset=utf-8", example = "day,model,cost_usd_micros,requests,errors,\
+                unpriced_requests,input_tokens,output_tokens,cache_read_input_tokens,cache_write_input_tokens\n\
                 2026-01-22,premium,8100000,2150,1,0,3600000,1500000,800000,90000\n"),
         )),
         CommonErrors, NotFoundError,

@@ -62,7 +62,7 @@ pub struct ApiError {
     /// Whether the body also says it the OAuth2 way.
     pub oauth: bool,
     /// Further headers.
-    pub headers: HeaderMap,
+    pub headers: Box<HeaderMap>,
 }
 
 impl ApiError {
@@ -75,7 +75,7 @@ impl ApiError {
             details: json!({}),
             retry_after: None,
             oauth: false,
-            headers: HeaderMap::new(),
+            headers: Box::default(),
         }
     }
 
@@ -147,7 +147,6 @@ const INTERNAL_MESSAGE: &str = "an internal error occurred; the request id helps
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
-        response.headers_mut().extend(self.headers.clone());
         response.extensions_mut().insert(self);
         response
     }

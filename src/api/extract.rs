@@ -126,11 +126,7 @@ fn is_length_limit(error: &(dyn std::error::Error + 'static)) -> bool {
 /// 400 `INVALID_REQUEST`.
 pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "body".to_owned() } else { path };
-        ApiError::invalid(field, error.into_inner())
-    })?;
+    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| invalid_at(error, "body"))?;
     reader.end().map_err(|error| ApiError::invalid("body", error))?;
     Ok(parsed)
 }
@@ -142,12 +138,18 @@ pub struct Query<T>(pub T);
 impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
     type Rejection = ApiError;
 
-    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        axum::extract::Query::<T>::from_request_parts(parts, state)
-            .await
-            .map(|query| Self(query.0))
-            .map_err(|rejection| ApiError::invalid("query", rejection.body_text()))
+    async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, ApiError> {
+        let query = parts.uri.query().unwrap_or_default();
+        let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
+        serde_path_to_error::deserialize(reader).map(Self).map_err(|error| invalid_at(error, "query"))
     }
+}
+
+/// A refusal naming the member an error arose at, or `whole` where it concerns the whole.
+fn invalid_at<E: fmt::Display>(error: serde_path_to_error::Error<E>, whole: &str) -> ApiError {
+    let path = error.path().to_string();
+    let field = if path == "." { whole.to_owned() } else { path };
+    ApiError::invalid(field, error.into_inner())
 }
 
 /// A path parameter.

@@ -15,6 +15,8 @@ use super::instant;
 
 /// Header of the request id.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// Headers of a bare answer that an error keeps.
+const KEPT_HEADERS: [HeaderName; 4] = [header::ALLOW, header::WWW_AUTHENTICATE, header::RETRY_AFTER, header::VARY];
 /// Longest request id that is taken over from a caller.
 const MAX_REQUEST_ID_LEN: usize = 128;
 
@@ -57,12 +59,14 @@ pub async fn envelope(State(state): State<ApiState>, mut request: Request, next:
         None => None,
     };
     if let Some(error) = error {
-        let kept: Vec<_> = [header::ALLOW, header::WWW_AUTHENTICATE, header::RETRY_AFTER]
-            .into_iter()
-            .filter_map(|name| Some((name.clone(), response.headers().get(name)?.clone())))
-            .collect();
+        let answered = std::mem::take(response.headers_mut());
         response = render(&state, &error, &id);
-        response.headers_mut().extend(kept);
+        // What the server itself answered with (the methods a path takes, say); the error's own headers are set.
+        for (name, value) in &answered {
+            if KEPT_HEADERS.contains(name) && !response.headers().contains_key(name) {
+                response.headers_mut().append(name, value.clone());
+            }
+        }
     }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
@@ -97,7 +101,7 @@ fn render(state: &ApiState, error: &ApiError, request_id: &str) -> Response {
         request_id: request_id.to_owned(),
     };
     let mut response = (error.status, Json(body)).into_response();
-    response.headers_mut().extend(error.headers.clone());
+    response.headers_mut().extend(error.headers.as_ref().clone());
     if let Some(at) = error.retry_after.as_ref().and_then(|at| at.as_str()?.parse::<jiff::Timestamp>().ok()) {
         // The header has seconds: rounded up, so that a client that waits exactly so long is not early.
         let millis = at.as_millisecond().saturating_sub(now.as_millisecond()).max(0);

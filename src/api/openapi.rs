@@ -84,7 +84,7 @@ pub fn document() -> OpenApi {
 }
 
 /// `/openapi.json`, and Swagger UI at `/docs` where it is compiled in.
-pub fn routes(document: OpenApi) -> Router<ApiState> {
+pub fn routes(document: &OpenApi) -> Router<ApiState> {
     let json = document.to_json().unwrap_or_default();
     let router = Router::new().route(
         "/openapi.json",

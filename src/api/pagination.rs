@@ -1,5 +1,6 @@
 //! Lists: `limit`, opaque cursors, `{items, next_cursor}`.
 
+use axum::http::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
@@ -7,6 +8,8 @@ use utoipa::IntoParams;
 
 use super::error::ApiError;
 
+/// Where an answer that is not JSON says what to pass as `cursor` for the next page.
+pub const NEXT_CURSOR_HEADER: HeaderName = HeaderName::from_static("x-next-cursor");
 /// Most items of a page.
 pub const MAX_LIMIT: u32 = 200;
 /// Items of a page where nothing is asked for.

@@ -121,7 +121,7 @@ pub fn documented_routes() -> OpenApiRouter<ApiState> {
 /// The whole HTTP service.
 pub fn router(state: &ApiState) -> Router {
     let (mut routes, document) = documented_routes().split_for_parts();
-    routes = routes.merge(openapi::routes(openapi::finish(document)));
+    routes = routes.merge(openapi::routes(&openapi::finish(document)));
     let settings = &state.settings;
     let mut service = routes
         .fallback(|| async { ApiError::of_status(StatusCode::NOT_FOUND).into_response() })
@@ -151,6 +151,13 @@ fn cors(settings: &ApiSettings) -> CorsLayer {
             HeaderName::from_static(super::auth::API_KEY_HEADER),
             middleware::REQUEST_ID_HEADER,
         ])
-        .expose_headers([header::ETAG, header::RETRY_AFTER, middleware::REQUEST_ID_HEADER, super::cache::DATA_LAG_HEADER])
+        .expose_headers([
+            header::ETAG,
+            header::RETRY_AFTER,
+            header::CONTENT_DISPOSITION,
+            middleware::REQUEST_ID_HEADER,
+            super::cache::DATA_LAG_HEADER,
+            super::pagination::NEXT_CURSOR_HEADER,
+        ])
         .max_age(Duration::from_secs(600))
 }

@@ -17,7 +17,7 @@ use utoipa::ToSchema;
 
 use self::presented::{Presented, basic, merged, uses_basic, with_challenge};
 use super::ApiResult;
-use super::error::{ApiError, ErrorResponse};
+use super::error::ApiError;
 use super::extract::{from_json, is_form, is_json, read_body};
 use super::responses::{BodyErrors, CommonErrors};
 use super::router::ApiState;
@@ -260,8 +260,6 @@ type Issued = ([(HeaderName, &'static str); 2], Json<TokenResponse>);
         (status = 200, description = "The tokens", body = TokenResponse,
             headers(("Cache-Control" = String, description = "`no-store`"))),
         CommonErrors, BodyErrors,
-        (status = 429, body = ErrorResponse,
-            description = "`RATE_LIMIT_EXCEEDED`: too many requests, or too many failures"),
     )
 )]
 pub async fn post_token(
@@ -296,8 +294,6 @@ pub async fn post_token(
         (status = 200, description = "The access token", body = TokenResponse,
             headers(("Cache-Control" = String, description = "`no-store`"))),
         CommonErrors, BodyErrors,
-        (status = 429, body = ErrorResponse,
-            description = "`RATE_LIMIT_EXCEEDED`: too many requests, or too many failures"),
     )
 )]
 pub async fn post_refresh(

@@ -101,9 +101,9 @@ pub struct DailyTotal {
     /// Percentage of the binding quota, floored to two decimals.
     #[schema(example = 0.03)]
     quota_pct: f64,
-    /// Period of the binding quota, the one with the higher percentage: `DAY` or `MONTH`.
-    #[schema(value_type = String, example = "DAY")]
-    quota_period: QuotaPeriod,
+    /// Period of the binding quota, the one with the higher percentage: `DAY` or `MONTH`; null for a label without one.
+    #[schema(value_type = Option<String>, example = "DAY")]
+    quota_period: Option<QuotaPeriod>,
     /// `NORMAL`, `TIGHT` or `EXCEEDED`.
     #[schema(value_type = String, example = "NORMAL")]
     status: QuotaStatus,
@@ -149,7 +149,7 @@ impl SubmissionResponse {
                 cost_usd_micros: total.cost.to_micros_half_up(),
                 quota_usd_micros: total.quota.map(|quota| quota.0),
                 quota_pct: total.status.map_or(0.0, |quota| quota.pct.as_f64()),
-                quota_period: total.status.map_or(QuotaPeriod::Day, |quota| quota.period),
+                quota_period: total.status.map(|quota| quota.period),
                 status,
                 mode: if status == QuotaStatus::Tight { "TIGHT" } else { "NORMAL" },
                 requests: total.requests,

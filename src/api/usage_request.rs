@@ -279,6 +279,7 @@ impl From<LatencyWord> for Latency {
 }
 
 /// Token counts given as fields of the submission.
+#[derive(Clone, Copy)]
 struct FlatTokens {
     input: Option<u64>,
     output: Option<u64>,

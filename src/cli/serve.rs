@@ -11,7 +11,7 @@ use axum::http::header;
 use axum::routing::get;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -28,6 +28,8 @@ const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
 
 pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     let started = Instant::now();
+    // First of all: a stop that is asked for while starting must not kill the process in the middle.
+    let mut signals = StopSignals::listen()?;
     let config = &loaded.config;
     let sqlite = config.storage.url.is_sqlite();
     if with_sample && !sqlite {
@@ -59,17 +61,14 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
         drain_timeout: config.server.drain_timeout(),
     };
     let serving = tokio::spawn(serve(listener, app.router(), limits, stop.clone()));
-    wait_for_stop_signal().await?;
+    signals.next().await;
     tracing::info!("stopping: finishing requests in flight");
     app.start_draining();
     stop.cancel();
     tokio::select! {
         finished = serving => finished?,
         // A second signal is somebody who does not want to wait.
-        second = wait_for_stop_signal() => {
-            second?;
-            return Err("stopped before requests in flight had finished".into());
-        }
+        () = signals.next() => return Err("stopped before requests in flight had finished".into()),
     }
     app.stop().await;
     jobs.wait().await;
@@ -121,14 +120,23 @@ async fn start_jobs(
     Ok(jobs)
 }
 
-async fn wait_for_stop_signal() -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// SIGTERM and Ctrl-C.
+struct StopSignals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl StopSignals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 fn base_url(address: SocketAddr) -> String {

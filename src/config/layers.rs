@@ -1,7 +1,7 @@
 //! The layers figment merges, and how each remembers where its values came from.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use figment::value::{Dict, Map, Value};
 use figment::{Metadata, Profile, Provider, Source};
@@ -74,7 +74,7 @@ impl Layer {
     }
 }
 
-impl Provider for Layer {
+impl Provider for &Layer {
     fn metadata(&self) -> Metadata {
         let metadata = Metadata::named("configuration");
         match &self.source {
@@ -91,7 +91,7 @@ impl Provider for Layer {
 /// Where the value of a key came from, by what its layer left with figment.
 pub(super) fn origin(metadata: Option<&Metadata>, path: &[&str]) -> Origin {
     match metadata.and_then(|metadata| metadata.source.as_ref()) {
-        Some(Source::File(file)) => Origin::File(Path::new(file).to_owned()),
+        Some(Source::File(file)) => Origin::File(file.clone()),
         Some(Source::Custom(name)) if name == ENVIRONMENT => Origin::Env(env_name(path.iter().copied())),
         Some(Source::Custom(_)) => Origin::CommandLine,
         _ => Origin::Default,

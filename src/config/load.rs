@@ -1,5 +1,7 @@
 //! Merging the layers into a configuration.
 
+use std::path::Path;
+
 use figment::Figment;
 use figment::value::{Dict, Value};
 
@@ -9,7 +11,6 @@ use super::error::{ConfigError, Problem};
 use super::layers::{Layer, insert};
 use super::sources::Sources;
 use super::{Config, StorageUrl, file, labels};
-use std::path::Path;
 
 impl Config {
     /// Merges built-in defaults, file, environment and command line, in ascending precedence, and checks the result.
@@ -30,17 +31,24 @@ impl Config {
             if values.contains_key(labels::SECTION) {
                 defaults.remove(labels::SECTION);
             }
-            figment = figment.merge(Layer::defaults(defaults)).merge(Layer::file(path.clone(), values));
+            let layer = Layer::file(path.clone(), values);
+            // On its own first: a section that is no section would vanish under one of a later layer.
+            problems.extend(Tree::new(Figment::from(&layer))?.problems());
+            figment = figment.merge(&Layer::defaults(defaults)).merge(&layer);
         } else {
-            figment = figment.merge(Layer::defaults(defaults));
+            figment = figment.merge(&Layer::defaults(defaults));
         }
-        figment = figment.merge(Layer::environment(sources.env().iter(), &mut problems));
-        figment = figment.merge(Layer::command_line(sources.overrides().iter(), &mut problems));
+        figment = figment.merge(&Layer::environment(sources.env().iter(), &mut problems));
+        figment = figment.merge(&Layer::command_line(sources.overrides().iter(), &mut problems));
         let derived = derived_values(&Tree::new(figment.clone())?);
-        figment = figment.join(Layer::defaults(derived));
+        figment = figment.join(&Layer::defaults(derived));
 
         let tree = Tree::new(figment.clone())?;
-        problems.extend(tree.problems());
+        for problem in tree.problems() {
+            if !problems.contains(&problem) {
+                problems.push(problem);
+            }
+        }
         // Rules across keys are checked on sound values only: they would repeat what was just said.
         refuse(problems)?;
         refuse(tree.incomplete_labels())?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::error::ConfigError;
@@ -82,20 +83,18 @@ impl Sources {
         &self.overrides
     }
 
-    /// The file to read: the one named, or the one found.
+    /// The file to read: the one named, whether it exists or not, or the one found.
     ///
     /// # Errors
-    /// [`ConfigError::File`] where the named one does not exist, or where several are found.
+    /// [`ConfigError::File`] where several are found.
     pub(super) fn file(&self) -> Result<Option<PathBuf>, ConfigError> {
         if let Some(path) = &self.config_file {
-            if !path.is_file() {
-                return Err(ConfigError::File { path: path.clone(), reason: "no such file".to_owned() });
-            }
             return Ok(Some(path.clone()));
         }
-        let mut found = FILE_NAMES.iter().map(|name| self.working_dir.join(name)).filter(|path| path.is_file());
-        let (first, second) = (found.next(), found.next());
-        match (first, second) {
+        // Whatever has the name counts, a broken link or an unreadable file too: reading it then says what is wrong.
+        let absent = |path: &PathBuf| path.symlink_metadata().is_err_and(|e| e.kind() == ErrorKind::NotFound);
+        let mut found = FILE_NAMES.iter().map(|name| self.working_dir.join(name)).filter(|path| !absent(path));
+        match (found.next(), found.next()) {
             (Some(path), Some(other)) => Err(ConfigError::File { path, reason: ambiguous(&other) }),
             (first, _) => Ok(first),
         }

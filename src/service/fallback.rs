@@ -194,3 +194,18 @@ impl Services {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_is_kept_24_hours_beyond_a_day_of_any_length() {
+        let berlin = Calendar::new("Europe/Berlin").unwrap();
+        let kept_until = |day: &str| state_expiry(&berlin, day.parse().unwrap()).unwrap().to_string();
+        assert_eq!(kept_until("2026-01-23"), "2026-01-24T23:00:00Z");
+        // Days of 23 and 25 hours.
+        assert_eq!(kept_until("2026-03-29"), "2026-03-30T22:00:00Z");
+        assert_eq!(kept_until("2026-10-25"), "2026-10-26T23:00:00Z");
+    }
+}

@@ -1,15 +1,13 @@
 //! A page of a range as a CSV file.
 
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use csv::Writer;
 
 use super::{RangeResponse, RangeRowBody};
 use crate::api::ApiResult;
 use crate::api::error::ApiError;
-
-/// Where the next page starts, beside a body that has no place for it.
-pub(super) const NEXT_CURSOR_HEADER: HeaderName = HeaderName::from_static("x-next-cursor");
+use crate::api::pagination::NEXT_CURSOR_HEADER;
 
 /// Columns after those of the group, in the order of [`figures`].
 const FIGURES: [&str; 8] = [

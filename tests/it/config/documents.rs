@@ -26,14 +26,9 @@ fn the_example_has_every_key() {
     // `#key:` is a setting, `# Word` is prose.
     let mut everything = String::new();
     for line in EXAMPLE.lines() {
-        let setting =
-            line.trim_start().strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
-        match setting {
-            Some(setting) => {
-                writeln!(everything, "{}{setting}", " ".repeat(line.len() - line.trim_start().len())).unwrap()
-            }
-            None => writeln!(everything, "{line}").unwrap(),
-        }
+        let (indent, text) = line.split_at(line.len() - line.trim_start().len());
+        let setting = text.strip_prefix('#').filter(|rest| rest.starts_with(|c: char| c.is_ascii_lowercase()));
+        writeln!(everything, "{indent}{}", setting.unwrap_or(text)).unwrap();
     }
     let loaded = load_yaml(&everything).unwrap();
     for key in keys() {

@@ -193,7 +193,7 @@ fn a_named_file_must_exist_and_a_found_one_be_the_only_one() {
     let missing = sources.clone().with_config_file(dir.path().join("nowhere.yaml"));
     let refused = Config::load(&missing).unwrap_err();
     assert!(matches!(refused, ConfigError::File { .. }));
-    assert!(refused.to_string().ends_with("nowhere.yaml: no such file"), "{refused}");
+    assert!(refused.to_string().contains("nowhere.yaml: No such file"), "{refused}");
 
     let named = write(dir.path(), "named.yml", "data_dir: named");
     write(dir.path(), "cost-keeper.yml", "data_dir: yml");
@@ -203,6 +203,17 @@ fn a_named_file_must_exist_and_a_found_one_be_the_only_one() {
     assert!(refused.contains("cost-keeper.yml") && refused.contains("cost-keeper.toml exists as well"), "{refused}");
     let loaded = Config::load(&sources.with_config_file(named)).unwrap();
     assert_eq!(loaded.config.data_dir, std::path::Path::new("named"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_is_there_but_cannot_be_read_is_not_passed_over() {
+    let (dir, sources) = sources();
+    std::os::unix::fs::symlink("/nonexistent", dir.path().join("cost-keeper.yaml")).unwrap();
+    assert!(Config::load(&sources).unwrap_err().to_string().contains("cost-keeper.yaml: No such file"));
+    std::fs::remove_file(dir.path().join("cost-keeper.yaml")).unwrap();
+    std::fs::create_dir(dir.path().join("cost-keeper.toml")).unwrap();
+    assert!(matches!(Config::load(&sources), Err(ConfigError::File { .. })));
 }
 
 #[test]

@@ -78,6 +78,16 @@ fn a_file_is_held_to_its_types() {
 }
 
 #[test]
+fn a_mistake_in_the_file_is_told_even_where_a_later_source_covers_it() {
+    let (dir, sources) = sources();
+    write(dir.path(), "cost-keeper.yaml", "server: 5\nlog: {format: xml}");
+    let sources = sources.with_overrides([("server.drain_timeout_secs", "5"), ("log.format", "json")]);
+    let message = Config::load(&sources).unwrap_err().to_string();
+    assert!(message.contains("2 problems") && message.contains("server: found (redacted), expected"), "{message}");
+    assert!(message.contains("log.format: found `xml`") && !message.contains("missing"), "{message}");
+}
+
+#[test]
 fn an_unknown_key_is_named_with_those_that_exist_and_without_its_value() {
     let message = load_yaml("auth: {jwt_secrte: hunter2}").unwrap_err();
     assert!(
@@ -145,15 +155,15 @@ fn all_problems_are_told_at_once() {
     assert_eq!(
         told,
         [
-            ("data", &Finding::UnknownKey, &Origin::Env("COST_KEEPER_DATA".to_owned())),
             ("log.format", &value("xml"), &Origin::File(path.clone())),
-            ("retention.usage_days", &value("1"), &Origin::CommandLine),
             ("server.lissten", &Finding::UnknownKey, &Origin::File(path.clone())),
             ("server.listen", &value("nowhere"), &Origin::File(path)),
+            ("data", &Finding::UnknownKey, &Origin::Env("COST_KEEPER_DATA".to_owned())),
+            ("retention.usage_days", &value("1"), &Origin::CommandLine),
         ]
     );
     let message = ConfigError::Refused(problems).to_string();
-    assert!(message.starts_with("configuration refused, 5 problems:\n  - data: unknown key"), "{message}");
+    assert!(message.starts_with("configuration refused, 5 problems:\n  - log.format: found `xml`"), "{message}");
     assert_eq!(message.lines().count(), 6);
 }
 

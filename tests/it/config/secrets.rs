@@ -183,10 +183,12 @@ fn a_shared_store_needs_configured_secrets() {
     );
 }
 
+type Weaken = fn(&mut Config);
+
 #[test]
 fn weak_secrets_are_refused_by_name_and_never_by_value() {
     let weak = "changeme-hunter2-changeme-hunter2-changeme";
-    let cases: [(&str, &str, fn(&mut Config)); 9] = [
+    let cases: [(&str, &str, Weaken); 9] = [
         ("auth.jwt_secret", "too short", |c| c.auth.jwt_secret = Some("hunter2".into())),
         ("auth.jwt_secret", "white space", |c| c.auth.jwt_secret = Some(format!("{SIGNING}hunter2\n").into())),
         ("auth.jwt_secret", "too short", |c| c.auth.jwt_secret = Some("".into())),

@@ -98,6 +98,9 @@ fn statement_rows<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
     })
 }
 
+pub(super) const STORED: &str =
+    concat!("SELECT ", usage_columns!(), " FROM usage_records WHERE (org_id, app_id, request_id) IN (");
+
 /// The stored record of every submission that was recorded before.
 async fn read_stored(
     connection: &mut SqliteConnection,
@@ -105,11 +108,7 @@ async fn read_stored(
 ) -> Result<HashMap<DedupKey, UsageRecord>> {
     let mut stored = HashMap::new();
     for records in statement_rows(records) {
-        let mut query = QueryBuilder::<Sqlite>::new(concat!(
-            "SELECT ",
-            usage_columns!(),
-            " FROM usage_records WHERE (org_id, app_id, request_id) IN ("
-        ));
+        let mut query = QueryBuilder::<Sqlite>::new(STORED);
         query.push_values(records, |mut row, record| {
             row.push_bind(record.org_id.0).push_bind(record.app_id.as_str()).push_bind(record.request_id.0);
         });
@@ -192,14 +191,14 @@ macro_rules! totals_sql {
     };
 }
 
-struct TotalsSql {
-    select: &'static str,
+pub(super) struct TotalsSql {
+    pub(super) select: &'static str,
     insert: &'static str,
     on_conflict: &'static str,
 }
 
-const DAILY: TotalsSql = totals_sql!("daily_totals", "day");
-const MONTHLY: TotalsSql = totals_sql!("monthly_totals", "month");
+pub(super) const DAILY: TotalsSql = totals_sql!("daily_totals", "day");
+pub(super) const MONTHLY: TotalsSql = totals_sql!("monthly_totals", "month");
 
 impl Period {
     fn sql(self) -> &'static TotalsSql {

@@ -71,15 +71,15 @@ enum Bound {
 }
 
 // Each walks an index from its old end, so a batch costs the same however much is kept.
-const PURGE_USAGE: &str = "DELETE FROM usage_records WHERE id IN \
+pub(super) const PURGE_USAGE: &str = "DELETE FROM usage_records WHERE id IN \
      (SELECT id FROM usage_records WHERE recorded_at < ?1 ORDER BY recorded_at LIMIT ?2)";
-const PURGE_DAYS: &str = "DELETE FROM daily_totals WHERE (org_id, day, app_id, model_label) IN \
+pub(super) const PURGE_DAYS: &str = "DELETE FROM daily_totals WHERE (org_id, day, app_id, model_label) IN \
      (SELECT org_id, day, app_id, model_label FROM daily_totals WHERE day < ?1 ORDER BY day LIMIT ?2)";
-const PURGE_MONTHS: &str = "DELETE FROM monthly_totals WHERE (org_id, month, app_id, model_label) IN \
+pub(super) const PURGE_MONTHS: &str = "DELETE FROM monthly_totals WHERE (org_id, month, app_id, model_label) IN \
      (SELECT org_id, month, app_id, model_label FROM monthly_totals WHERE month < ?1 ORDER BY month LIMIT ?2)";
-const PURGE_REVOCATIONS: &str = "DELETE FROM revocations WHERE (kind, id) IN \
+pub(super) const PURGE_REVOCATIONS: &str = "DELETE FROM revocations WHERE (kind, id) IN \
      (SELECT kind, id FROM revocations WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
-const PURGE_SECRETS: &str = "DELETE FROM sealed_secrets WHERE token_hash IN \
+pub(super) const PURGE_SECRETS: &str = "DELETE FROM sealed_secrets WHERE token_hash IN \
      (SELECT token_hash FROM sealed_secrets WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
-const PURGE_FALLBACKS: &str = "DELETE FROM fallback_states WHERE (org_id, app_id, day) IN \
+pub(super) const PURGE_FALLBACKS: &str = "DELETE FROM fallback_states WHERE (org_id, app_id, day) IN \
      (SELECT org_id, app_id, day FROM fallback_states WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";

@@ -8,7 +8,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`pool`](self) | opening, settings, transactions |
+//! | `pool` | opening, settings, transactions |
 //! | `rows` | rows as domain values |
 //! | `tenants`, `credentials`, `ledger`, `totals`, `fallbacks`, `maintenance` | the traits of the contract |
 
@@ -22,3 +22,6 @@ mod tenants;
 mod totals;
 
 pub use pool::{SqliteOptions, SqliteSettings, SqliteStorage};
+
+#[cfg(test)]
+mod tests;

@@ -113,7 +113,7 @@ impl TryFrom<DailyRow> for DailyTotal {
 }
 
 /// Every application's totals lie next to each other: a range of the primary key.
-const EVERY_APP: &str = concat!(
+pub(super) const EVERY_APP: &str = concat!(
     "SELECT day, app_id, model_label, ",
     counter_columns!(),
     " FROM daily_totals WHERE org_id = ?1 AND day BETWEEN ?2 AND ?3 AND app_id <> '' \
@@ -122,7 +122,7 @@ const EVERY_APP: &str = concat!(
 
 /// One scope's totals lie apart, with those of the other applications between them. Stepping from day to day with one
 /// look each keeps the cost independent of how many applications there are.
-const ONE_SCOPE: &str = concat!(
+pub(super) const ONE_SCOPE: &str = concat!(
     "WITH RECURSIVE days (day) AS ( \
        SELECT (SELECT day FROM daily_totals WHERE org_id = ?1 AND day >= ?2 ORDER BY day LIMIT 1) \
        UNION ALL \

@@ -1,0 +1,143 @@
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::Path;
+
+use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
+
+use super::maintenance::{PURGE_DAYS, PURGE_FALLBACKS, PURGE_MONTHS, PURGE_REVOCATIONS, PURGE_SECRETS, PURGE_USAGE};
+use super::totals::{EVERY_APP, ONE_SCOPE};
+use super::{SqliteStorage, ledger};
+use crate::domain::ids::{OrgId, RequestId, Scope};
+use crate::domain::money::PicoUsd;
+use crate::domain::pricing::{Latency, PricingStatus, ServiceTier};
+use crate::domain::tokens::TokenCounts;
+use crate::domain::usage::{CallStatus, CostSource, RecordPricing, UsageRecord};
+use crate::storage::contract::{Maintenance, UsageLedger};
+
+async fn storage(directory: &Path) -> SqliteStorage {
+    let storage = SqliteStorage::open(&directory.join("keeper.db")).await.unwrap();
+    storage.migrate().await.unwrap();
+    storage
+}
+
+fn record(n: u128) -> UsageRecord {
+    UsageRecord {
+        org_id: OrgId(uuid::Uuid::nil()),
+        app_id: "shop".parse().unwrap(),
+        request_id: RequestId(uuid::Uuid::from_u128(n)),
+        fingerprint: [0; 32],
+        model_label: "premium".parse().unwrap(),
+        day: "2026-01-23".parse().unwrap(),
+        timestamp: jiff::Timestamp::UNIX_EPOCH,
+        recorded_at: jiff::Timestamp::UNIX_EPOCH,
+        status: CallStatus::Ok,
+        cost_source: CostSource::Server,
+        cost: PicoUsd::new(1),
+        server_cost: None,
+        tokens: TokenCounts::default(),
+        pricing: RecordPricing {
+            status: PricingStatus::Priced,
+            source: None,
+            version: None,
+            model_id: "x".repeat(1_000),
+        },
+        calling_region: None,
+        service_tier: ServiceTier::Default,
+        latency: Latency::Standard,
+        shard_id: 0,
+    }
+}
+
+/// How SQLite carries out a statement, step by step.
+async fn plan(storage: &SqliteStorage, sql: &str) -> Vec<String> {
+    let mut connection = storage.writer.acquire().await.unwrap();
+    let rows = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"))).fetch_all(&mut *connection).await;
+    rows.unwrap().iter().map(|row| row.get("detail")).collect()
+}
+
+#[tokio::test]
+async fn no_statement_reads_a_whole_table() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    let keyed = |sql: &str, columns: usize| {
+        let mut query = QueryBuilder::<Sqlite>::new(sql);
+        query.push_values(0..64, |mut row, _| {
+            for _ in 0..columns {
+                row.push_bind(0_i64);
+            }
+        });
+        query.push(")");
+        query.into_string()
+    };
+    let statements = [
+        PURGE_USAGE.to_owned(),
+        PURGE_DAYS.to_owned(),
+        PURGE_MONTHS.to_owned(),
+        PURGE_REVOCATIONS.to_owned(),
+        PURGE_SECRETS.to_owned(),
+        PURGE_FALLBACKS.to_owned(),
+        EVERY_APP.to_owned(),
+        ONE_SCOPE.to_owned(),
+        keyed(ledger::STORED, 3),
+        keyed(ledger::DAILY.select, 4),
+        keyed(ledger::MONTHLY.select, 4),
+    ];
+    for sql in statements {
+        for step in plan(&storage, &sql).await {
+            let harmless = ["SCAN days", "SCAN 64-ROW VALUES CLAUSE", "SCAN 64 CONSTANT ROWS", "SCAN CONSTANT ROW"];
+            assert!(!step.starts_with("SCAN") || harmless.contains(&step.as_str()), "{step}\n{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_of_every_application_needs_no_sorting() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    let steps = plan(&storage, EVERY_APP).await;
+    assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+}
+
+/// Lets the file grow to so many pages.
+async fn limit_pages(storage: &SqliteStorage, pages: i64) {
+    // Belongs to the connection, of which there is one.
+    let pragma = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::raw_sql(pragma).execute(&storage.writer).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_unavailable_counts_nothing_and_is_overcome_when_there_is_room_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(&storage.writer).await.unwrap();
+    limit_pages(&storage, pages + 10).await;
+    let records: Vec<_> = (0..200).map(record).collect();
+    let error = storage.record_usage(&records).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    let scope = Scope::org(record(0).org_id);
+    assert!(storage.totals(&scope, record(0).day).await.unwrap().is_empty());
+    limit_pages(&storage, pages + 10_000).await;
+    storage.record_usage(&records).await.unwrap();
+    let totals = storage.totals(&scope, record(0).day).await.unwrap();
+    assert_eq!(totals.values().map(|spend| spend.day.requests).collect::<Vec<_>>(), [200]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_sqlite_ended_by_itself_does_not_block_the_writer() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    // What an I/O error does: the driver still counts a transaction that is no more.
+    let mut transaction = storage.write().await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut *transaction).await.unwrap();
+    drop(transaction);
+    storage.record_usage(&[record(1)]).await.unwrap();
+    assert!(storage.usage(record(1).org_id, &record(1).app_id, record(1).request_id).await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_reading_connection_refuses_to_write() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    let refused = sqlx::query("DELETE FROM usage_records").execute(&storage.readers).await;
+    assert!(refused.is_err());
+}

@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::ORG;
+use crate::support::process::{Served, command, run, stderr, stdout};
+
+fn dir() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn help_names_every_command_and_serve_is_the_default() {
+    let help = stdout(&run(dir().path(), &["--help"]));
+    for word in ["serve", "migrate", "import", "openapi", "health", "demo", "config", "--config", "--set", "--data-dir"] {
+        assert!(help.contains(word), "{word} is missing in\n{help}");
+    }
+    let serve = stdout(&run(dir().path(), &["serve", "--help"]));
+    assert!(serve.contains("--listen") && serve.contains("--sample"), "{serve}");
+}
+
+#[test]
+fn the_committed_openapi_document_is_the_binarys() {
+    let printed: Value = serde_json::from_str(&stdout(&run(dir().path(), &["openapi"]))).unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi/openapi.json");
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    assert!(printed == committed, "run scripts/openapi to bring openapi/openapi.json up to date");
+    assert_eq!(printed["openapi"].as_str().map(|version| &version[..3]), Some("3.1"));
+}
+
+#[test]
+fn config_names_the_origin_of_each_value_and_no_secret() {
+    let dir = dir();
+    std::fs::write(dir.path().join("cost-keeper.yaml"), "log:\n  level: debug\n").unwrap();
+    let output = command(dir.path())
+        .env("COST_KEEPER_AUTH__JWT_SECRET", "0123456789abcdef-do-not-print-0123456789abcdef")
+        .args(["--set", "metering.queue_capacity=777", "config"])
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in\n{text}")).to_owned();
+    assert!(line("log.level").contains("debug") && line("log.level").contains("cost-keeper.yaml"));
+    assert!(line("metering.queue_capacity").contains("777"));
+    assert!(line("auth.jwt_secret").contains("redacted") && line("auth.jwt_secret").contains("COST_KEEPER_AUTH__JWT_SECRET"));
+    assert!(!text.contains("do-not-print"));
+}
+
+#[test]
+fn a_bad_configuration_refuses_the_start_and_says_what_where_and_why() {
+    let output = command(dir().path()).env("COST_KEEPER_SERVER__LISTEN", "everywhere").arg("serve").output().unwrap();
+    assert!(!output.status.success());
+    let message = stderr(&output);
+    for word in ["server.listen", "everywhere", "COST_KEEPER_SERVER__LISTEN"] {
+        assert!(message.contains(word), "{word} is missing in {message}");
+    }
+    let typo = command(dir().path()).env("COST_KEEPER_SERVER__LISTNE", "127.0.0.1:1").arg("serve").output().unwrap();
+    assert!(!typo.status.success() && stderr(&typo).contains("LISTNE"), "{}", stderr(&typo));
+}
+
+#[test]
+fn a_store_this_version_does_not_have_is_refused_with_what_can_be_used() {
+    for url in ["postgres://user:hunter2@db/keeper", "dynamodb://?region=us-east-1"] {
+        let output = command(dir().path())
+            .env("COST_KEEPER_STORAGE__URL", url)
+            .env("COST_KEEPER_AUTH__JWT_SECRET", "8f2b6c1d9e7a4b3c8f2b6c1d9e7a4b3c8f2b6c1d9e7a4b3c")
+            .env("COST_KEEPER_AUTH__PROVISIONING_KEYS", "b7d1f0a2c3e4958677f1")
+            .arg("migrate")
+            .output()
+            .unwrap();
+        let message = stderr(&output);
+        assert!(!output.status.success() && message.contains("sqlite://") && !message.contains("hunter2"), "{message}");
+    }
+}
+
+#[test]
+fn migrate_can_run_twice() {
+    let dir = dir();
+    std::fs::create_dir(dir.path().join("data")).unwrap();
+    assert!(stdout(&run(dir.path(), &["migrate"])).contains("applied"));
+    let again = run(dir.path(), &["migrate"]);
+    assert!(again.status.success() && stdout(&again).contains("up to date"), "{}", stderr(&again));
+}
+
+const IMPORT: &str = "
+orgs:
+  - org_id: 550e8400-e29b-41d4-a716-446655440000
+    org_name: Acme
+    timezone: Europe/Berlin
+    quota_scope: APP
+    model_ordering: [premium, economy]
+    quotas: { premium: 10000000, economy: 1000000 }
+    apps:
+      - app_id: chat
+        app_name: Chat
+        quotas: { premium: 5 }
+";
+
+#[test]
+fn import_says_what_it_changes_and_is_idempotent() {
+    let dir = dir();
+    std::fs::write(dir.path().join("tenants.yaml"), IMPORT).unwrap();
+    let dry = stdout(&run(dir.path(), &["import", "tenants.yaml", "--dry-run"]));
+    assert!(dry.contains(&format!("create     orgs/{ORG}")) && dry.contains("nothing was changed"), "{dry}");
+    let first = stdout(&run(dir.path(), &["import", "tenants.yaml"]));
+    assert!(first.contains(&format!("create     orgs/{ORG}/apps/chat")) && first.contains("/credentials/secret?token="), "{first}");
+    let second = stdout(&run(dir.path(), &["import", "tenants.yaml"]));
+    assert!(second.contains("unchanged") && !second.contains("create") && !second.contains("token="), "{second}");
+    std::fs::write(dir.path().join("tenants.yaml"), IMPORT.replace("premium: 5", "premium: 6")).unwrap();
+    let third = stdout(&run(dir.path(), &["import", "tenants.yaml"]));
+    assert!(third.contains(&format!("update     orgs/{ORG}/apps/chat  quotas")), "{third}");
+}
+
+#[test]
+fn an_import_with_a_mistake_names_the_place_and_changes_nothing() {
+    let dir = dir();
+    std::fs::write(dir.path().join("tenants.yaml"), IMPORT.replace("Europe/Berlin", "Mars/Base")).unwrap();
+    let output = run(dir.path(), &["import", "tenants.yaml"]);
+    assert!(!output.status.success() && stderr(&output).contains("orgs[0].timezone"), "{}", stderr(&output));
+    std::fs::write(dir.path().join("tenants.yaml"), IMPORT).unwrap();
+    assert!(stdout(&run(dir.path(), &["import", "tenants.yaml", "--dry-run"])).contains("create"));
+}
+
+#[test]
+fn health_exits_with_what_the_service_says() {
+    let dir = dir();
+    let served = Served::start(dir.path(), &[]);
+    let url = format!("{}/health", served.url);
+    let healthy = run(dir.path(), &["health", "--url", &url]);
+    assert!(healthy.status.success() && stdout(&healthy).contains("\"healthy\""));
+    drop(served);
+    let gone = run(dir.path(), &["health", "--url", &url]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stdout(&gone).contains("does not answer"), "{}", stdout(&gone));
+}
+
+#[test]
+fn a_taken_port_is_named_with_the_way_out() {
+    let dir = dir();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(dir.path(), &["serve", "--listen", &address]);
+    assert!(!output.status.success() && stderr(&output).contains("server.listen"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn metrics_on_a_listener_of_their_own_are_not_on_the_main_one() {
+    let dir = dir();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let served = Served::start(dir.path(), &["--set", &format!("metrics.listen={free}")]);
+    let _ = reqwest::get(format!("{}/health", served.url)).await.unwrap();
+    let text = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
+    assert!(text.contains("http_request_duration_seconds"), "{text}");
+    assert_eq!(reqwest::get(format!("{}/metrics", served.url)).await.unwrap().status(), 404);
+}

@@ -1,0 +1,41 @@
+//! The binary as its users run it.
+
+mod cli;
+mod crash;
+mod stop;
+
+use serde_json::{Value, json};
+
+use crate::support::process::Served;
+
+pub const ORG: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+/// Provisions one application and answers an access token for it.
+pub async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String {
+    let org = json!({
+        "org_name": "Acme", "timezone": "UTC", "quota_scope": "APP",
+        "model_ordering": ["premium"], "quotas": {"premium": 1_000_000_000_u64},
+    });
+    let put = |path: String, body: Value| client.put(format!("{url}/api/v1/orgs/{ORG}{path}")).header("x-api-key", key).json(&body);
+    assert_eq!(put(String::new(), org).send().await.unwrap().status(), 201);
+    let app = json!({"app_name": "Chat", "secret_delivery": "inline"});
+    let app: Value = put("/apps/chat".into(), app).send().await.unwrap().json().await.unwrap();
+    let grant = json!({
+        "grant_type": "client_credentials",
+        "client_id": app["credentials"]["client_id"],
+        "client_secret": app["credentials"]["client_secret"],
+    });
+    let tokens: Value = client.post(format!("{url}/auth/token")).json(&grant).send().await.unwrap().json().await.unwrap();
+    tokens["access_token"].as_str().unwrap().to_owned()
+}
+
+/// One submission with exact cost: `cost_usd_micros` of the client.
+pub fn cost(request_id: &str, micros: u64) -> Value {
+    json!({"request_id": request_id, "model_label": "premium", "status": "OK", "cost_usd_micros": micros})
+}
+
+/// Today's aggregate of the application.
+pub async fn today(client: &reqwest::Client, served: &Served, token: &str) -> Value {
+    let url = format!("{}/api/v1/orgs/{ORG}/apps/chat/aggregates/today", served.url);
+    client.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap()
+}
