@@ -148,8 +148,19 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
 /// A refusal naming the member an error arose at, or `whole` where it concerns the whole.
 fn invalid_at<E: fmt::Display>(error: serde_path_to_error::Error<E>, whole: &str) -> ApiError {
     let path = error.path().to_string();
-    let field = if path == "." { whole.to_owned() } else { path };
-    ApiError::invalid(field, error.into_inner())
+    let message = error.into_inner().to_string();
+    let parent = (path != ".").then_some(path);
+    // A missing or repeated member is reported for the object it belongs to; its name is in the message only.
+    let member = ["missing field `", "duplicate field `"]
+        .iter()
+        .find_map(|start| message.strip_prefix(start)?.split_once('`'))
+        .map(|(member, _)| member.to_owned());
+    let field = match (parent, member) {
+        (Some(parent), Some(member)) => format!("{parent}.{member}"),
+        (Some(name), None) | (None, Some(name)) => name,
+        (None, None) => whole.to_owned(),
+    };
+    ApiError::invalid(field, message)
 }
 
 /// A path parameter.

@@ -427,7 +427,7 @@ mod tests {
             "cache_write_1h_input_tokens"
         );
         assert_eq!(refused_field(r#","usage":{"inputTokens":1,"outputTokens":2},"input_tokens":1"#), "usage");
-        assert_eq!(refused_field(r#","usage":{"inputTokens":1}"#), "usage");
+        assert_eq!(refused_field(r#","usage":{"inputTokens":1}"#), "usage.outputTokens");
         assert_eq!(refused_field(r#","input_tokens":1,"output_tokens":0,"timestamp":"yesterday""#), "timestamp");
         assert_eq!(refused_field(r#","input_tokens":1,"output_tokens":0,"status":"OK""#), "status");
     }

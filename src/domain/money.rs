@@ -172,6 +172,37 @@ impl CostDrift {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Rounding once from the exact sum differs from the exact value by at most half a micro-dollar, however many
+        /// amounts there are and in whatever order they come.
+        #[test]
+        fn a_sum_is_exact_in_any_order_and_rounded_once(mut amounts in proptest::collection::vec(0u128..(1 << 62), 0..50)) {
+            let exact: u128 = amounts.iter().sum();
+            let sum = |amounts: &[u128]| amounts.iter().copied().map(PicoUsd::new).sum::<PicoUsd>();
+            let total = sum(&amounts);
+            amounts.reverse();
+            prop_assert_eq!(total, sum(&amounts));
+            prop_assert_eq!(total.get(), exact);
+            let rounded = u128::from(total.to_micros_half_up()) * PICO_PER_MICRO;
+            prop_assert!(rounded.abs_diff(exact) <= PICO_PER_MICRO / 2);
+        }
+
+        #[test]
+        fn columns_carry_an_amount_whole_and_their_sums_too(a in 0u128..(1 << 80), b in 0u128..(1 << 80)) {
+            let columns = |pico| PicoUsd::new(pico).to_columns().unwrap();
+            prop_assert_eq!(PicoUsd::from_columns(columns(a).0, columns(a).1), Some(PicoUsd::new(a)));
+            let sum = PicoUsd::from_columns(columns(a).0 + columns(b).0, columns(a).1 + columns(b).1);
+            prop_assert_eq!(sum, PicoUsd::new(a).checked_add(PicoUsd::new(b)));
+        }
+
+        #[test]
+        fn drift_columns_carry_a_signed_amount_whole(drift in -(1i128 << 80)..(1i128 << 80)) {
+            let (micros, residue) = CostDrift::new(drift).to_columns().unwrap();
+            prop_assert_eq!(CostDrift::from_columns(micros, residue), CostDrift::new(drift));
+        }
+    }
 
     #[test]
     fn ten_million_requests_of_035_micro_usd_are_exactly_3_50_usd() {

@@ -1,5 +1,8 @@
 //! What tests share.
 
-pub(crate) mod process;
+pub(crate) mod client;
+pub(crate) mod faulty;
 pub(crate) mod samples;
+pub(crate) mod server;
 pub(crate) mod stores;
+pub(crate) mod tenants;

@@ -1,0 +1,274 @@
+//! A real store that fails, waits or counts where a test says so.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bedrock_cost_keeper::domain::calendar::{Day, Month};
+use bedrock_cost_keeper::domain::credential::ClientCredential;
+use bedrock_cost_keeper::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
+use bedrock_cost_keeper::domain::selection::FallbackState;
+use bedrock_cost_keeper::domain::tenant::{App, Org};
+use bedrock_cost_keeper::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
+use bedrock_cost_keeper::storage::{
+    Breakdown, Credentials, DailyTotal, DailyTotalKey, FallbackSwap, Fallbacks, IngestLimits, Maintenance, NewClient,
+    RecordOutcome, Retention, Revocation, SchemaStatus, SelectionState, Storage, StorageError, TakenSecret, Tenant,
+    Tenants, TokenState, UsageLedger,
+};
+use jiff::Timestamp;
+use tokio::sync::watch;
+use uuid::Uuid;
+
+type Result<T> = std::result::Result<T, StorageError>;
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The store is away; nothing happens.
+    Unavailable,
+    /// The store refuses for a reason of its own; nothing happens.
+    Backend,
+    /// What was asked for happens, but the answer is lost.
+    AnswerLost,
+}
+
+/// What a failing store says; no answer may repeat it.
+pub(crate) const FAULT_TEXT: &str = "cannot reach postgres://keeper:hunter2@db.internal";
+
+impl Fault {
+    fn error(self) -> StorageError {
+        match self {
+            Self::Unavailable | Self::AnswerLost => StorageError::Unavailable(FAULT_TEXT.to_owned()),
+            Self::Backend => StorageError::Backend(FAULT_TEXT.to_owned()),
+        }
+    }
+}
+
+/// Longest a test waits for something that must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+#[derive(Debug)]
+pub(crate) struct FaultyStore {
+    inner: Arc<dyn Storage>,
+    record_fault: Mutex<Option<Fault>>,
+    read_fault: Mutex<Option<Fault>>,
+    gate_open: watch::Sender<bool>,
+    record_calls: watch::Sender<usize>,
+}
+
+impl FaultyStore {
+    pub(crate) fn over(inner: Arc<dyn Storage>) -> Self {
+        Self {
+            inner,
+            record_fault: Mutex::default(),
+            read_fault: Mutex::default(),
+            gate_open: watch::Sender::new(true),
+            record_calls: watch::Sender::new(0),
+        }
+    }
+
+    /// How `record_usage` fails from now on.
+    pub(crate) fn fail_records(&self, fault: impl Into<Option<Fault>>) {
+        *self.record_fault.lock().unwrap() = fault.into();
+    }
+
+    /// How reading tenants, and a ping, fail from now on.
+    pub(crate) fn fail_reads(&self, fault: impl Into<Option<Fault>>) {
+        *self.read_fault.lock().unwrap() = fault.into();
+    }
+
+    /// `record_usage` waits, before it does anything, until [`open_gate`](Self::open_gate).
+    pub(crate) fn close_gate(&self) {
+        self.gate_open.send_replace(false);
+    }
+
+    pub(crate) fn open_gate(&self) {
+        self.gate_open.send_replace(true);
+    }
+
+    /// How often `record_usage` was called.
+    pub(crate) fn record_calls(&self) -> usize {
+        *self.record_calls.borrow()
+    }
+
+    /// Returns once `record_usage` was called this often.
+    pub(crate) async fn record_called(&self, times: usize) {
+        let mut calls = self.record_calls.subscribe();
+        tokio::time::timeout(PATIENCE, calls.wait_for(|calls| *calls >= times)).await.expect("it is called").unwrap();
+    }
+
+    fn read(&self) -> Result<()> {
+        self.read_fault.lock().unwrap().map_or(Ok(()), |fault| Err(fault.error()))
+    }
+}
+
+#[async_trait]
+impl UsageLedger for FaultyStore {
+    fn ingest_limits(&self) -> IngestLimits {
+        self.inner.ingest_limits()
+    }
+
+    async fn record_usage(&self, records: &[UsageRecord]) -> Result<Vec<RecordOutcome>> {
+        self.record_calls.send_modify(|calls| *calls += 1);
+        self.gate_open.subscribe().wait_for(|open| *open).await.unwrap();
+        let fault = *self.record_fault.lock().unwrap();
+        match fault {
+            None => self.inner.record_usage(records).await,
+            Some(Fault::AnswerLost) => {
+                self.inner.record_usage(records).await?;
+                Err(Fault::AnswerLost.error())
+            }
+            Some(fault) => Err(fault.error()),
+        }
+    }
+
+    async fn usage(&self, org_id: OrgId, app_id: &AppId, request_id: RequestId) -> Result<Option<UsageRecord>> {
+        self.inner.usage(org_id, app_id, request_id).await
+    }
+
+    async fn totals(&self, scope: &Scope, day: Day) -> Result<BTreeMap<ModelLabel, SpendTotals>> {
+        self.inner.totals(scope, day).await
+    }
+
+    async fn label_totals(&self, org_id: OrgId, app_id: &AppId, label: &ModelLabel, day: Day) -> Result<LabelTotals> {
+        self.inner.label_totals(org_id, app_id, label, day).await
+    }
+
+    async fn daily_totals(
+        &self,
+        org_id: OrgId,
+        breakdown: Breakdown<'_>,
+        days: RangeInclusive<Day>,
+        after: Option<&DailyTotalKey>,
+        limit: u32,
+    ) -> Result<Vec<DailyTotal>> {
+        self.inner.daily_totals(org_id, breakdown, days, after, limit).await
+    }
+
+    async fn month_total(&self, scope: &Scope, month: Month) -> Result<Counters> {
+        self.inner.month_total(scope, month).await
+    }
+}
+
+#[async_trait]
+impl Tenants for FaultyStore {
+    async fn create_org(&self, org: &Org, client: &NewClient) -> Result<()> {
+        self.inner.create_org(org, client).await
+    }
+
+    async fn update_org(&self, org: &Org, expected_version: u64) -> Result<()> {
+        self.inner.update_org(org, expected_version).await
+    }
+
+    async fn delete_org(&self, org_id: OrgId) -> Result<bool> {
+        self.inner.delete_org(org_id).await
+    }
+
+    async fn list_orgs(&self, after: Option<OrgId>, limit: u32) -> Result<Vec<Org>> {
+        self.inner.list_orgs(after, limit).await
+    }
+
+    async fn create_app(&self, app: &App, client: &NewClient) -> Result<()> {
+        self.inner.create_app(app, client).await
+    }
+
+    async fn update_app(&self, app: &App, expected_version: u64) -> Result<()> {
+        self.inner.update_app(app, expected_version).await
+    }
+
+    async fn delete_app(&self, org_id: OrgId, app_id: &AppId) -> Result<bool> {
+        self.inner.delete_app(org_id, app_id).await
+    }
+
+    async fn list_apps(&self, org_id: OrgId, after: Option<&AppId>, limit: u32) -> Result<Vec<App>> {
+        self.inner.list_apps(org_id, after, limit).await
+    }
+
+    async fn tenant(&self, scope: &Scope) -> Result<Option<Tenant>> {
+        self.read()?;
+        self.inner.tenant(scope).await
+    }
+}
+
+#[async_trait]
+impl Credentials for FaultyStore {
+    async fn credential(&self, client_id: &ClientId) -> Result<Option<ClientCredential>> {
+        self.inner.credential(client_id).await
+    }
+
+    async fn replace_credential(&self, client: &NewClient, expected_version: u64) -> Result<()> {
+        self.inner.replace_credential(client, expected_version).await
+    }
+
+    async fn set_token_epoch(&self, client_id: &ClientId, epoch: Uuid) -> Result<bool> {
+        self.inner.set_token_epoch(client_id, epoch).await
+    }
+
+    async fn take_secret(&self, client_id: &ClientId, token_hash: &[u8; 32], now: Timestamp) -> Result<TakenSecret> {
+        self.inner.take_secret(client_id, token_hash, now).await
+    }
+
+    async fn revoke(&self, revocation: Revocation, expires_at: Timestamp) -> Result<()> {
+        self.inner.revoke(revocation, expires_at).await
+    }
+
+    async fn token_state(&self, client_id: &ClientId, session: Uuid, token: Uuid) -> Result<TokenState> {
+        self.inner.token_state(client_id, session, token).await
+    }
+}
+
+#[async_trait]
+impl Fallbacks for FaultyStore {
+    async fn selection_state(&self, scope: &Scope, day: Day) -> Result<SelectionState> {
+        self.inner.selection_state(scope, day).await
+    }
+
+    async fn fallback(&self, scope: &Scope, day: Day) -> Result<Option<FallbackState>> {
+        self.inner.fallback(scope, day).await
+    }
+
+    async fn swap_fallback(
+        &self,
+        scope: &Scope,
+        day: Day,
+        next: &FallbackState,
+        expires_at: Timestamp,
+    ) -> Result<FallbackSwap> {
+        self.inner.swap_fallback(scope, day, next, expires_at).await
+    }
+
+    async fn clear_fallback(&self, scope: &Scope, day: Day) -> Result<()> {
+        self.inner.clear_fallback(scope, day).await
+    }
+}
+
+#[async_trait]
+impl Maintenance for FaultyStore {
+    fn backend(&self) -> &'static str {
+        self.inner.backend()
+    }
+
+    async fn ping(&self) -> Result<()> {
+        self.read()?;
+        self.inner.ping().await
+    }
+
+    async fn schema_status(&self) -> Result<SchemaStatus> {
+        self.read()?;
+        self.inner.schema_status().await
+    }
+
+    async fn migrate(&self) -> Result<u32> {
+        self.inner.migrate().await
+    }
+
+    async fn purge(&self, retention: &Retention, batch: u32) -> Result<u64> {
+        self.inner.purge(retention, batch).await
+    }
+
+    async fn close(&self) {
+        self.inner.close().await;
+    }
+}
