@@ -14,6 +14,7 @@ use super::auth::{AppAggregates, OrgAggregates};
 use super::cache::cacheable;
 use super::error::ApiError;
 use super::extract::{Query, path_param};
+use super::params::{AppParam, OrgParam};
 use super::responses::{CommonErrors, NotFoundError};
 use super::router::ApiState;
 use crate::domain::calendar::Day;
@@ -91,8 +92,7 @@ async fn answer(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization",
-            example = "550e8400-e29b-41d4-a716-446655440000"),
+        OrgParam,
         DayQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer"),
     ),
@@ -128,8 +128,7 @@ pub async fn get_org_aggregates_today(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization",
-            example = "550e8400-e29b-41d4-a716-446655440000"),
+        OrgParam,
         ("date" = String, Path, format = Date, description = "Local day, `YYYY-MM-DD`",
             example = "2026-01-23"),
         DayQuery,
@@ -168,9 +167,7 @@ pub async fn get_org_aggregates_of_day(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization",
-            example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
+        AppParam,
         DayQuery,
         ("If-None-Match" = Option<String>, Header, description = "`ETag` of an earlier answer"),
     ),
@@ -206,9 +203,7 @@ pub async fn get_app_aggregates_today(
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
     params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization",
-            example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
+        AppParam,
         ("date" = String, Path, format = Date, description = "Local day, `YYYY-MM-DD`",
             example = "2026-01-23"),
         DayQuery,

@@ -15,6 +15,7 @@ use super::auth::{AppAggregates, OrgAggregates};
 use super::error::ApiError;
 use super::extract::Query;
 use super::pagination::{decode_cursor, encode_cursor, limit};
+use super::params::{AppParam, OrgParam};
 use super::responses::{CommonErrors, NotFoundError};
 use super::router::ApiState;
 use crate::domain::calendar::Day;
@@ -299,11 +300,7 @@ async fn answer(state: &ApiState, access: &AggregatesAccess, params: &RangeParam
     path = "/orgs/{org_id}/aggregates",
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization",
-            example = "550e8400-e29b-41d4-a716-446655440000"),
-        RangeParams,
-    ),
+    params(OrgParam, RangeParams),
     responses(
         (status = 200, description = "A page of rows", headers(
             ("X-Next-Cursor" = String, description = "Of CSV: `cursor` of the next page, if there is one"),
@@ -337,12 +334,7 @@ pub async fn get_org_aggregates_range(
     path = "/orgs/{org_id}/apps/{app_id}/aggregates",
     tag = "Aggregates",
     security(("bearer" = []), ("api_key" = [])),
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "Organization",
-            example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-        RangeParams,
-    ),
+    params(AppParam, RangeParams),
     responses(
         (status = 200, description = "A page of rows", headers(
             ("X-Next-Cursor" = String, description = "Of CSV: `cursor` of the next page, if there is one"),

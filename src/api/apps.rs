@@ -13,7 +13,8 @@ use super::error::ErrorResponse;
 use super::extract::{Json, Query};
 use super::orgs::create_only;
 use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
-use super::responses::{BodyErrors, CommonErrors, NotFoundError};
+use super::params::{AppParam, OrgParam};
+use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
 use super::router::ApiState;
 use super::{ApiResult, instant};
 use crate::domain::ids::{AppId, ClientId, Scope};
@@ -86,14 +87,14 @@ pub struct AppResponse {
     #[schema(format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     org_id: String,
     /// The application.
-    #[schema(example = "support-chat")]
+    #[schema(example = "chat")]
     app_id: String,
     /// Answer to a PUT: `created` or `updated`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = "created")]
     status: Option<&'static str>,
     /// Its OAuth2 client.
-    #[schema(example = "org-550e8400-e29b-41d4-a716-446655440000-app-support-chat")]
+    #[schema(example = "org-550e8400-e29b-41d4-a716-446655440000-app-chat")]
     client_id: String,
     /// When it was created, RFC 3339 UTC.
     #[schema(example = "2026-01-23T15:30:45.123Z")]
@@ -130,20 +131,20 @@ pub struct AppListResponse {
     /// Applications in ascending order of id.
     items: Vec<AppResponse>,
     /// Pass as `cursor` for the next page; null on the last one.
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 
 /// Create or replace an application
 ///
-/// A new application gets an OAuth2 client. Its secret is answered as a one-time retrieval link, or at once with
+/// The id is a name of your choice. A new application gets an OAuth2 client. Its secret is answered as a one-time retrieval link, or at once with
 /// `"secret_delivery": "inline"`. Replacing keeps credentials. Send `If-None-Match: *` to create only.
 #[utoipa::path(
     put,
     path = "/orgs/{org_id}/apps/{app_id}",
     tag = "Applications",
     params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "A name of your choice: letters, digits, `.`, `_`, `-`", example = "support-chat"),
+        AppParam,
         ("If-None-Match" = Option<String>, Header, description = "`*` creates only: 409 where it exists"),
     ),
     request_body = PutAppRequest,
@@ -152,6 +153,7 @@ pub struct AppListResponse {
         (status = 200, description = "Replaced; credentials unchanged", body = AppResponse),
         (status = 201, description = "Created", body = AppResponse),
         CommonErrors,
+        ConfigErrors,
         BodyErrors,
         NotFoundError,
         (status = 409, description = "`ALREADY_EXISTS`, or `CONFLICT`: a lost update", body = ErrorResponse),
@@ -178,14 +180,13 @@ pub async fn put_app(
 }
 
 /// Read an application
+///
+/// Its configuration in effect, what it inherits included; never a secret.
 #[utoipa::path(
     get,
     path = "/orgs/{org_id}/apps/{app_id}",
     tag = "Applications",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     security(("api_key" = [])),
     responses((status = 200, description = "The application", body = AppResponse), CommonErrors, NotFoundError),
 )]
@@ -200,11 +201,13 @@ pub async fn get_app(
 }
 
 /// List an organization's applications
+///
+/// In ascending order of id, in pages: pass `next_cursor` as `cursor` until it is null.
 #[utoipa::path(
     get,
     path = "/orgs/{org_id}/apps",
     tag = "Applications",
-    params(("org_id" = String, Path, format = Uuid, description = "The organization"), PageQuery),
+    params(OrgParam, PageQuery),
     security(("api_key" = [])),
     responses((status = 200, description = "A page", body = AppListResponse), CommonErrors, NotFoundError),
 )]
@@ -233,10 +236,7 @@ pub async fn list_apps(
     delete,
     path = "/orgs/{org_id}/apps/{app_id}",
     tag = "Applications",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     security(("api_key" = [])),
     responses((status = 204, description = "Deleted"), CommonErrors, NotFoundError),
 )]

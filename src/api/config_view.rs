@@ -12,6 +12,7 @@ use super::ApiResult;
 use super::auth::{AppPath, OrgPath};
 use super::error::ApiError;
 use super::extract::UniqueMap;
+use super::params::{AppParam, OrgParam};
 use super::responses::{CommonErrors, NotFoundError};
 use super::router::ApiState;
 use crate::domain::ids::{ModelLabel, Scope};
@@ -91,6 +92,7 @@ pub struct OverridesRequest {
     #[schema(example = 8)]
     agg_shard_count: Option<i64>,
     /// Whether a fallback sticks until local midnight.
+    #[schema(example = true)]
     sticky_fallback_enabled: Option<bool>,
     /// What is answered when every label is exceeded.
     #[schema(nullable = true)]
@@ -102,7 +104,7 @@ pub struct OverridesRequest {
     #[schema(minimum = 1, maximum = 86400, example = 60)]
     refresh_interval_tight_secs: Option<i64>,
     /// Another name of `refresh_interval_tight_secs`.
-    #[schema(minimum = 1, maximum = 86400)]
+    #[schema(minimum = 1, maximum = 86400, example = 60)]
     refresh_interval_secs: Option<i64>,
 }
 
@@ -202,6 +204,7 @@ pub struct ConfigurationResponse {
     org_name: Option<String>,
     /// Name of the application.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "Support chat")]
     app_name: Option<String>,
     /// IANA time zone whose midnight resets quotas; the organization's.
     #[schema(example = "America/New_York")]
@@ -224,6 +227,7 @@ pub struct ConfigurationResponse {
     #[schema(example = 95)]
     tight_mode_threshold_pct: u8,
     /// Whether a fallback sticks until local midnight.
+    #[schema(example = true)]
     sticky_fallback_enabled: bool,
     /// What is answered when every label is exceeded.
     exhausted_policy: ExhaustedPolicyWord,
@@ -235,6 +239,7 @@ pub struct ConfigurationResponse {
     refresh_interval_tight_secs: u32,
     /// Of an application: fields it takes from its organization or the service's defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(["model_ordering", "exhausted_policy", "timezone"]))]
     inherited_fields: Option<Vec<&'static str>>,
 }
 
@@ -315,8 +320,8 @@ impl ConfigurationResponse {
 /// One value of a configuration.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigValue {
-    /// The value in effect.
-    #[schema(value_type = Object)]
+    /// The value in effect, of the type the field has.
+    #[schema(value_type = Object, example = 95)]
     value: Value,
     /// `app`, `org` or `default`: who set it.
     #[schema(value_type = String, example = "org")]
@@ -327,12 +332,18 @@ pub struct ConfigValue {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigViewResponse {
     /// The organization.
-    #[schema(format = Uuid)]
+    #[schema(format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     org_id: String,
     /// The application, where it is one's.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = "chat")]
     app_id: Option<String>,
     /// Field → value and origin.
+    #[schema(example = json!({
+        "model_ordering": {"value": ["premium", "standard", "economy"], "source": "org"},
+        "quotas": {"value": {"premium": 2_000_000, "standard": 5_000_000, "economy": 1_000_000}, "source": "app"},
+        "tight_mode_threshold_pct": {"value": 95, "source": "default"}
+    }))]
     values: BTreeMap<&'static str, ConfigValue>,
     /// What a reader should know about how these values come about.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -371,7 +382,7 @@ async fn view(state: &ApiState, access: &ProvisioningAccess, scope: &Scope) -> R
     get,
     path = "/orgs/{org_id}/config",
     tag = "Organizations",
-    params(("org_id" = String, Path, format = Uuid, description = "The organization")),
+    params(OrgParam),
     security(("api_key" = [])),
     responses((status = 200, description = "Effective values", body = ConfigViewResponse), CommonErrors, NotFoundError),
 )]
@@ -390,10 +401,7 @@ pub async fn get_org_config(
     get,
     path = "/orgs/{org_id}/apps/{app_id}/config",
     tag = "Applications",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     security(("api_key" = [])),
     responses((status = 200, description = "Effective values", body = ConfigViewResponse), CommonErrors, NotFoundError),
 )]

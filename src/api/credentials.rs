@@ -12,7 +12,8 @@ use utoipa::{IntoParams, ToSchema};
 use super::auth::{AppPath, OrgPath};
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{OptionalJson, Query};
-use super::responses::{BodyErrors, CommonErrors, NotFoundError};
+use super::params::{AppParam, OrgParam};
+use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
 use super::router::ApiState;
 use super::{ApiResult, instant};
 use crate::domain::ids::Scope;
@@ -238,7 +239,7 @@ async fn retrieve(
     Ok((NO_STORE, Json(response)))
 }
 
-/// Rotate an organization's client secret.
+/// Rotate an organization's client secret
 ///
 /// The client id stays. The old secret keeps working for the grace period; one from an earlier rotation ends at once.
 /// Tokens already issued stay good: use `revoke-tokens` to end them.
@@ -247,11 +248,11 @@ async fn retrieve(
     path = "/orgs/{org_id}/credentials/rotate",
     tag = "Credentials",
     security(("api_key" = [])),
-    params(("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000")),
+    params(OrgParam),
     request_body(content = Option<RotateSecretRequest>, description = "May be left out"),
     responses(
         (status = 200, description = "The new secret, or how to retrieve it", body = RotateSecretResponse),
-        CommonErrors, BodyErrors, NotFoundError,
+        CommonErrors, ConfigErrors, BodyErrors, NotFoundError,
         (status = 409, body = ErrorResponse,
             description = "`CONFLICT`: another request changed the credential; nothing was issued"),
     )
@@ -265,7 +266,7 @@ pub async fn rotate_org_secret(
     rotate(&state, &access, &Scope::org(org_id), request).await
 }
 
-/// Rotate an application's client secret.
+/// Rotate an application's client secret
 ///
 /// The client id stays. The old secret keeps working for the grace period; one from an earlier rotation ends at once.
 /// Tokens already issued stay good: use `revoke-tokens` to end them.
@@ -274,14 +275,11 @@ pub async fn rotate_org_secret(
     path = "/orgs/{org_id}/apps/{app_id}/credentials/rotate",
     tag = "Credentials",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-    ),
+    params(AppParam),
     request_body(content = Option<RotateSecretRequest>, description = "May be left out"),
     responses(
         (status = 200, description = "The new secret, or how to retrieve it", body = RotateSecretResponse),
-        CommonErrors, BodyErrors, NotFoundError,
+        CommonErrors, ConfigErrors, BodyErrors, NotFoundError,
         (status = 409, body = ErrorResponse,
             description = "`CONFLICT`: another request changed the credential; nothing was issued"),
     )
@@ -295,7 +293,7 @@ pub async fn rotate_app_secret(
     rotate(&state, &access, &Scope::app(org_id, app_id), request).await
 }
 
-/// Retrieve an organization's new client secret, once.
+/// Retrieve an organization's new client secret, once
 ///
 /// 401 where the token is unknown or expired, 404 where it was used before. Of concurrent requests exactly one gets
 /// the secret.
@@ -304,10 +302,7 @@ pub async fn rotate_app_secret(
     path = "/orgs/{org_id}/credentials/secret",
     tag = "Credentials",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        SecretQuery,
-    ),
+    params(OrgParam, SecretQuery),
     responses(
         (status = 200, description = "The secret", body = RetrievedSecretResponse,
             headers(("Cache-Control" = String, description = "`no-store`"))),
@@ -324,7 +319,7 @@ pub async fn retrieve_org_secret(
     retrieve(&state, &access, &Scope::org(org_id), query, &method).await
 }
 
-/// Retrieve an application's new client secret, once.
+/// Retrieve an application's new client secret, once
 ///
 /// 401 where the token is unknown or expired, 404 where it was used before. Of concurrent requests exactly one gets
 /// the secret.
@@ -333,11 +328,7 @@ pub async fn retrieve_org_secret(
     path = "/orgs/{org_id}/apps/{app_id}/credentials/secret",
     tag = "Credentials",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-        SecretQuery,
-    ),
+    params(AppParam, SecretQuery),
     responses(
         (status = 200, description = "The secret", body = RetrievedSecretResponse,
             headers(("Cache-Control" = String, description = "`no-store`"))),
@@ -354,7 +345,7 @@ pub async fn retrieve_app_secret(
     retrieve(&state, &access, &Scope::app(org_id, app_id), query, &method).await
 }
 
-/// End every token of an organization's client.
+/// End every token of an organization's client
 ///
 /// Access and refresh tokens issued before now stop working, on every instance within 5 s. The secret stays good.
 #[utoipa::path(
@@ -362,7 +353,7 @@ pub async fn retrieve_app_secret(
     path = "/orgs/{org_id}/credentials/revoke-tokens",
     tag = "Credentials",
     security(("api_key" = [])),
-    params(("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000")),
+    params(OrgParam),
     responses((status = 204, description = "All tokens ended"), CommonErrors, NotFoundError)
 )]
 pub async fn revoke_org_tokens(
@@ -374,7 +365,7 @@ pub async fn revoke_org_tokens(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// End every token of an application's client.
+/// End every token of an application's client
 ///
 /// Access and refresh tokens issued before now stop working, on every instance within 5 s. The secret stays good.
 #[utoipa::path(
@@ -382,10 +373,7 @@ pub async fn revoke_org_tokens(
     path = "/orgs/{org_id}/apps/{app_id}/credentials/revoke-tokens",
     tag = "Credentials",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-    ),
+    params(AppParam),
     responses((status = 204, description = "All tokens ended"), CommonErrors, NotFoundError)
 )]
 pub async fn revoke_app_tokens(

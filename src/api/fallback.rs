@@ -10,7 +10,8 @@ use super::auth::{AppPath, OrgPath};
 use super::config_view::QuotaScopeWord;
 use super::error::ErrorResponse;
 use super::extract::Json as JsonBody;
-use super::responses::{BodyErrors, CommonErrors, NotFoundError};
+use super::params::{AppParam, OrgParam};
+use super::responses::{BodyErrors, CommonErrors, LabelErrors, NotFoundError};
 use super::router::ApiState;
 use super::{ApiResult, instant};
 use crate::domain::ids::{ModelLabel, Scope};
@@ -72,7 +73,7 @@ impl From<ActiveFallback> for FallbackResponse {
     }
 }
 
-/// Show today's fallback of an organization.
+/// Show today's fallback of an organization
 ///
 /// For organizations whose applications share one quota (`quota_scope` `ORG`). 404 where the chain has not moved.
 #[utoipa::path(
@@ -80,7 +81,7 @@ impl From<ActiveFallback> for FallbackResponse {
     path = "/orgs/{org_id}/fallback",
     tag = "Fallback",
     security(("api_key" = [])),
-    params(("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000")),
+    params(OrgParam),
     responses(
         (status = 200, description = "The state in force", body = FallbackResponse),
         CommonErrors, NotFoundError,
@@ -96,7 +97,7 @@ pub async fn get_org_fallback(
     Ok(Json(state.services.get_fallback(&access, &Scope::org(org_id)).await?.into()))
 }
 
-/// Set today's fallback of an organization by hand.
+/// Set today's fallback of an organization by hand
 ///
 /// Holds until local midnight. Unlike automatic moves it may go backwards. Idempotent.
 #[utoipa::path(
@@ -104,11 +105,11 @@ pub async fn get_org_fallback(
     path = "/orgs/{org_id}/fallback",
     tag = "Fallback",
     security(("api_key" = [])),
-    params(("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000")),
+    params(OrgParam),
     request_body = SetFallbackRequest,
     responses(
         (status = 200, description = "The state in force", body = FallbackResponse),
-        CommonErrors, BodyErrors, NotFoundError,
+        CommonErrors, LabelErrors, BodyErrors, NotFoundError,
         (status = 409, body = ErrorResponse,
             description = "`CONFLICT`: with `quota_scope` `APP` each application has its own; or fallbacks do not \
                            stick here"),
@@ -123,7 +124,7 @@ pub async fn put_org_fallback(
     Ok(Json(state.services.set_fallback(&access, &Scope::org(org_id), &request.model_label).await?.into()))
 }
 
-/// Clear today's fallback of an organization.
+/// Clear today's fallback of an organization
 ///
 /// The next check starts at the first label again. Idempotent.
 #[utoipa::path(
@@ -131,7 +132,7 @@ pub async fn put_org_fallback(
     path = "/orgs/{org_id}/fallback",
     tag = "Fallback",
     security(("api_key" = [])),
-    params(("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000")),
+    params(OrgParam),
     responses(
         (status = 204, description = "There is no state now"),
         CommonErrors, NotFoundError,
@@ -148,7 +149,7 @@ pub async fn delete_org_fallback(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Show today's fallback of an application.
+/// Show today's fallback of an application
 ///
 /// For organizations whose applications have their own quotas (`quota_scope` `APP`). 404 where the chain has not
 /// moved.
@@ -157,10 +158,7 @@ pub async fn delete_org_fallback(
     path = "/orgs/{org_id}/apps/{app_id}/fallback",
     tag = "Fallback",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-    ),
+    params(AppParam),
     responses(
         (status = 200, description = "The state in force", body = FallbackResponse),
         CommonErrors, NotFoundError,
@@ -176,7 +174,7 @@ pub async fn get_app_fallback(
     Ok(Json(state.services.get_fallback(&access, &Scope::app(org_id, app_id)).await?.into()))
 }
 
-/// Set today's fallback of an application by hand.
+/// Set today's fallback of an application by hand
 ///
 /// Holds until local midnight. Unlike automatic moves it may go backwards. Idempotent.
 #[utoipa::path(
@@ -184,14 +182,11 @@ pub async fn get_app_fallback(
     path = "/orgs/{org_id}/apps/{app_id}/fallback",
     tag = "Fallback",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-    ),
+    params(AppParam),
     request_body = SetFallbackRequest,
     responses(
         (status = 200, description = "The state in force", body = FallbackResponse),
-        CommonErrors, BodyErrors, NotFoundError,
+        CommonErrors, LabelErrors, BodyErrors, NotFoundError,
         (status = 409, body = ErrorResponse,
             description = "`CONFLICT`: with `quota_scope` `ORG` the organization has one, and the message names its \
                            path; or fallbacks do not stick here"),
@@ -207,7 +202,7 @@ pub async fn put_app_fallback(
     Ok(Json(state.services.set_fallback(&access, &scope, &request.model_label).await?.into()))
 }
 
-/// Clear today's fallback of an application.
+/// Clear today's fallback of an application
 ///
 /// The next check starts at the first label again. Idempotent.
 #[utoipa::path(
@@ -215,10 +210,7 @@ pub async fn put_app_fallback(
     path = "/orgs/{org_id}/apps/{app_id}/fallback",
     tag = "Fallback",
     security(("api_key" = [])),
-    params(
-        ("org_id" = String, Path, description = "Organization", example = "550e8400-e29b-41d4-a716-446655440000"),
-        ("app_id" = String, Path, description = "Application", example = "chat"),
-    ),
+    params(AppParam),
     responses(
         (status = 204, description = "There is no state now"),
         CommonErrors, NotFoundError,

@@ -14,7 +14,7 @@ use super::credentials::CredentialsResponse;
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Query, from_json, is_json, is_yaml, read_body};
 use super::orgs::PutOrgRequest;
-use super::responses::{BodyErrors, CommonErrors};
+use super::responses::{BodyErrors, CommonErrors, ConfigErrors};
 use super::router::ApiState;
 use crate::domain::ids::InvalidId;
 use crate::domain::tenant::InvalidConfig;
@@ -37,7 +37,7 @@ const MAX_APPS: usize = 1_000;
     "quota_scope": "APP",
     "model_ordering": ["premium", "standard"],
     "quotas": {"premium": 10_000_000, "standard": 5_000_000},
-    "apps": [{"app_id": "support-chat", "app_name": "Support chat", "quotas": {"premium": 2_000_000}}]
+    "apps": [{"app_id": "chat", "app_name": "Support chat", "quotas": {"premium": 2_000_000}}]
 }]}))]
 pub struct ImportRequest {
     /// The organizations; others stay as they are.
@@ -50,7 +50,7 @@ pub struct ImportRequest {
 #[serde(deny_unknown_fields)]
 pub struct ImportOrgRequest {
     /// Which organization.
-    #[schema(format = Uuid)]
+    #[schema(format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     org_id: String,
     /// As in its PUT.
     org_name: String,
@@ -82,6 +82,7 @@ pub struct ImportOrgRequest {
 #[serde(deny_unknown_fields)]
 pub struct ImportAppRequest {
     /// Which application.
+    #[schema(example = "chat")]
     app_id: String,
     /// As in its PUT.
     app_name: String,
@@ -203,7 +204,8 @@ pub struct ImportQuery {
 /// What an import changed, or would change.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportResponse {
-    /// Whether it was carried out.
+    /// Whether it was carried out; `false` with `dry_run`.
+    #[schema(example = false)]
     applied: bool,
     /// One entry for each resource of the document.
     changes: Vec<ImportChange>,
@@ -216,7 +218,7 @@ pub struct ImportResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ImportChange {
     /// `orgs/{org_id}` or `orgs/{org_id}/apps/{app_id}`.
-    #[schema(example = "orgs/550e8400-e29b-41d4-a716-446655440000/apps/support-chat")]
+    #[schema(example = "orgs/550e8400-e29b-41d4-a716-446655440000/apps/chat")]
     pub resource: String,
     /// `create`, `update` or `unchanged`.
     #[schema(example = "update")]
@@ -276,6 +278,7 @@ impl ImportResponse {
     responses(
         (status = 200, description = "What changed, or would change", body = ImportResponse),
         CommonErrors,
+        ConfigErrors,
         BodyErrors,
         (status = 409, description = "`CONFLICT`: a changed shard count or a lost update", body = ErrorResponse),
     ),

@@ -20,6 +20,7 @@ pub mod models;
 pub mod openapi;
 pub mod orgs;
 pub mod pagination;
+pub mod params;
 pub mod public;
 pub mod responses;
 pub mod router;

@@ -69,6 +69,7 @@ pub struct ModelResponse {
     #[schema(example = "amazon.nova-pro-v1:0")]
     bedrock_model_id: String,
     /// For a person.
+    #[schema(example = "Most capable: demanding reasoning and long documents")]
     description: String,
     /// What it costs.
     pricing: PricingResponse,

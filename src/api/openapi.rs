@@ -19,8 +19,11 @@ use crate::service::access::Permission;
             compares spend with quotas in the organization's own time zone and recommends the next cheaper model when \
             a quota is spent, without oscillating. It advises; it never stands between a client and Bedrock.\n\n\
             **To try it here:** press *Authorize*, enter a provisioning key under `api_key` (or a client id and secret \
-            under `bearer`, which fetches a token), then *Try it out*.\n\n\
-            Money is integer micro-USD (`*_usd_micros`), instants are RFC 3339 UTC, days `YYYY-MM-DD`.",
+            under `bearer`, which fetches a token), then *Execute* in an operation. With both, the key counts. The \
+            examples belong together: executed from top to bottom, creating the organization and the application first, \
+            they work as they are.\n\n\
+            Money is integer micro-USD (`*_usd_micros`), instants are RFC 3339 UTC, days `YYYY-MM-DD`. Every answer carries \
+            `X-Request-Id`; every error, one on an unknown path included, has the form `ErrorResponse`.",
         license(name = "MIT", identifier = "MIT"),
     ),
     modifiers(&Security),
@@ -30,8 +33,8 @@ use crate::service::access::Permission;
         (name = "Aggregates", description = "Spend by day, month, application and model"),
         (name = "Models", description = "The label catalog"),
         (name = "Tokens", description = "OAuth2 tokens of clients"),
-        (name = "Organizations", description = "Provisioning, with the provisioning key"),
-        (name = "Applications", description = "Provisioning, with the provisioning key"),
+        (name = "Organizations", description = "Time zone, quotas and order of models; with a provisioning key"),
+        (name = "Applications", description = "What an application has of its own; with a provisioning key"),
         (name = "Credentials", description = "Secrets of clients: rotation, retrieval, revocation"),
         (name = "Fallback", description = "The sticky fallback of the day"),
         (name = "Service", description = "What this is, and whether it works"),
@@ -53,7 +56,10 @@ impl Modify for Security {
             (permission.as_str().to_owned(), meaning.to_owned())
         }));
         let mut oauth = OAuth2::new([Flow::ClientCredentials(ClientCredentials::new("/auth/token", scopes))]);
-        oauth.description = Some("Client id and secret of an organization or application.".to_owned());
+        oauth.description = Some(
+            "Client id and secret of an organization or application. Every token has all scopes, whichever are selected."
+                .to_owned(),
+        );
         components.add_security_scheme("bearer", SecurityScheme::OAuth2(oauth));
         let key = ApiKeyValue::with_description(API_KEY_HEADER_DISPLAY, "A provisioning key, for administrators.");
         components.add_security_scheme("api_key", SecurityScheme::ApiKey(ApiKey::Header(key)));

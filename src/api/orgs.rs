@@ -14,7 +14,8 @@ use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Json, Query};
 use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
-use super::responses::{BodyErrors, CommonErrors, NotFoundError};
+use super::params::OrgParam;
+use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
 use super::router::ApiState;
 use super::{ApiResult, instant};
 use crate::domain::ids::{ClientId, OrgId, Scope};
@@ -41,9 +42,9 @@ pub struct PutOrgRequest {
     /// Name for people, 1–200 characters.
     #[schema(min_length = 1, max_length = 200)]
     pub(super) org_name: String,
-    /// IANA time zone whose midnight resets quotas.
+    /// IANA time zone, such as `Europe/Berlin` or `UTC`, whose midnight resets quotas.
     pub(super) timezone: String,
-    /// Who spends a quota.
+    /// Who spends a quota: `ORG`, all applications together, or `APP`, each on its own.
     pub(super) quota_scope: QuotaScopeWord,
     /// Labels in order of preference; the first with room is recommended.
     #[schema(min_items = 1, max_items = 64)]
@@ -51,7 +52,7 @@ pub struct PutOrgRequest {
     /// Daily quotas in micro-USD by label; every label of the ordering needs one. 0 switches a label off.
     #[schema(value_type = std::collections::BTreeMap<String, u64>)]
     pub(super) quotas: QuotasRequest,
-    /// Monthly quotas in micro-USD by label.
+    /// Monthly quotas in micro-USD by label, beside the daily ones; labels left out have none.
     #[serde(default)]
     #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
     pub(super) monthly_quotas: Option<QuotasRequest>,
@@ -134,6 +135,7 @@ pub struct OrgListResponse {
     /// Organizations in ascending order of id.
     items: Vec<OrgResponse>,
     /// Pass as `cursor` for the next page; null on the last one.
+    #[schema(example = json!(null))]
     next_cursor: Option<String>,
 }
 
@@ -151,14 +153,14 @@ pub fn create_only(headers: &HeaderMap) -> Result<bool, ApiError> {
 
 /// Create or replace an organization
 ///
-/// A new organization gets an OAuth2 client. Its secret is answered as a one-time retrieval link, or at once with
+/// The id is a UUID of your choice. A new organization gets an OAuth2 client. Its secret is answered as a one-time retrieval link, or at once with
 /// `"secret_delivery": "inline"`. Replacing keeps credentials. Send `If-None-Match: *` to create only.
 #[utoipa::path(
     put,
     path = "/orgs/{org_id}",
     tag = "Organizations",
     params(
-        ("org_id" = String, Path, format = Uuid, description = "A UUID of your choice", example = "550e8400-e29b-41d4-a716-446655440000"),
+        OrgParam,
         ("If-None-Match" = Option<String>, Header, description = "`*` creates only: 409 where it exists"),
     ),
     request_body = PutOrgRequest,
@@ -167,6 +169,7 @@ pub fn create_only(headers: &HeaderMap) -> Result<bool, ApiError> {
         (status = 200, description = "Replaced; credentials unchanged", body = OrgResponse),
         (status = 201, description = "Created", body = OrgResponse),
         CommonErrors,
+        ConfigErrors,
         BodyErrors,
         (status = 409, description = "`ALREADY_EXISTS`, or `CONFLICT`: a changed shard count or a lost update", body = ErrorResponse),
     ),
@@ -192,11 +195,13 @@ pub async fn put_org(
 }
 
 /// Read an organization
+///
+/// Its configuration in effect, never a secret.
 #[utoipa::path(
     get,
     path = "/orgs/{org_id}",
     tag = "Organizations",
-    params(("org_id" = String, Path, format = Uuid, description = "The organization")),
+    params(OrgParam),
     security(("api_key" = [])),
     responses((status = 200, description = "The organization", body = OrgResponse), CommonErrors, NotFoundError),
 )]
@@ -210,6 +215,8 @@ pub async fn get_org(
 }
 
 /// List organizations
+///
+/// In ascending order of id, in pages: pass `next_cursor` as `cursor` until it is null.
 #[utoipa::path(
     get,
     path = "/orgs",
@@ -242,7 +249,7 @@ pub async fn list_orgs(
     delete,
     path = "/orgs/{org_id}",
     tag = "Organizations",
-    params(("org_id" = String, Path, format = Uuid, description = "The organization")),
+    params(OrgParam),
     security(("api_key" = [])),
     responses((status = 204, description = "Deleted"), CommonErrors, NotFoundError),
 )]

@@ -26,6 +26,7 @@ pub struct RootResponse {
     #[schema(example = "0.1.0")]
     version: &'static str,
     /// One sentence.
+    #[schema(example = "Exact, near-real-time spend and model recommendations for applications that call Amazon Bedrock")]
     description: &'static str,
     /// Path of the documentation.
     #[schema(example = "/docs")]
@@ -38,18 +39,25 @@ pub struct RootResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RootEndpoints {
     /// Token endpoint.
+    #[schema(example = "/auth/token")]
     authentication: &'static str,
     /// Health.
+    #[schema(example = "/health")]
     health: &'static str,
     /// Root of the API.
+    #[schema(example = "/api/v1")]
     api: &'static str,
     /// Swagger UI.
+    #[schema(example = "/docs")]
     docs: &'static str,
     /// OpenAPI document.
+    #[schema(example = "/openapi.json")]
     openapi: &'static str,
 }
 
 /// About this service
+///
+/// Name, version, and the paths worth knowing.
 #[utoipa::path(
     get,
     path = "/",
@@ -103,12 +111,16 @@ pub struct DatabaseHealth {
     /// Milliseconds a trivial read took.
     #[schema(example = 1)]
     latency_ms: u64,
-    /// Why it is not usable.
+    /// Why it is not usable; absent where it is.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = json!(null))]
     error: Option<&'static str>,
 }
 
 /// Health of the service and its store
+///
+/// Asks the store, and answers within two seconds also where it hangs. Meant for people and dashboards; probes take
+/// `/livez` and `/readyz`.
 #[utoipa::path(
     get,
     path = "/health",

@@ -12,7 +12,7 @@ pub enum CommonErrors {
     #[response(status = 400)]
     BadRequest(ErrorResponse),
     /// `UNAUTHORIZED`: credentials are missing, malformed, expired or revoked.
-    #[response(status = 401)]
+    #[response(status = 401, headers(("WWW-Authenticate" = String, description = "The scheme to use: `Bearer`")))]
     Unauthorized(ErrorResponse),
     /// `FORBIDDEN`: good credentials that do not reach this resource, whether or not it exists.
     #[response(status = 403)]
@@ -24,8 +24,29 @@ pub enum CommonErrors {
     #[response(status = 500)]
     Internal(ErrorResponse),
     /// `SERVICE_UNAVAILABLE`: cannot be done now; nothing was changed. Repeat after `Retry-After` seconds.
-    #[response(status = 503)]
+    #[response(status = 503, headers(("Retry-After" = u64, description = "Seconds to wait before repeating")))]
     Unavailable(ErrorResponse),
+}
+
+/// What routes that take a configuration answer instead of the plain 400. Stands after [`CommonErrors`] in a list of
+/// responses, because the last one of a status counts.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "exists for the document")]
+pub enum ConfigErrors {
+    /// `INVALID_REQUEST`: path, query or body is malformed. `INVALID_CONFIG`: well-formed but impossible, such as an
+    /// unknown label, a label without a quota or a number out of range. `details.field` names the place.
+    #[response(status = 400)]
+    Invalid(ErrorResponse),
+}
+
+/// What routes that take a model label answer instead of the plain 400. Stands after [`CommonErrors`] likewise.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "exists for the document")]
+pub enum LabelErrors {
+    /// `INVALID_REQUEST`: path, query or body is malformed or out of range; `details.field` names it.
+    /// `INVALID_MODEL_LABEL`: the label is not configured here; `details.configured_labels` lists those that are.
+    #[response(status = 400)]
+    Invalid(ErrorResponse),
 }
 
 /// What every route with a JSON body may answer besides.

@@ -13,6 +13,7 @@ use super::config_view::QuotaScopeWord;
 use super::error::ErrorResponse;
 use super::extract::Query;
 use super::models::PricingResponse;
+use super::params::AppParam;
 use super::responses::{CommonErrors, NotFoundError};
 use super::router::ApiState;
 use super::{ApiResult, instant};
@@ -36,10 +37,10 @@ pub struct SelectionQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct SelectionResponse {
     /// The organization.
-    #[schema(format = Uuid)]
+    #[schema(format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     org_id: String,
     /// The application.
-    #[schema(example = "support-chat")]
+    #[schema(example = "chat")]
     app_id: String,
     /// The model to use.
     recommended_model: RecommendedModel,
@@ -77,6 +78,7 @@ pub struct RecommendedModel {
     #[schema(example = "STICKY_FALLBACK")]
     reason: String,
     /// For a person.
+    #[schema(example = "Balanced quality and cost for everyday work")]
     description: String,
 }
 
@@ -101,8 +103,17 @@ pub struct QuotaStatusResponse {
     #[schema(example = 92.5)]
     quota_pct: f64,
     /// Whether a fallback of today is in force.
+    #[schema(example = true)]
     sticky_fallback_active: bool,
     /// Every label of the ordering.
+    #[schema(example = json!({
+        "premium": {"spend_usd_micros": 10_000_000, "quota_usd_micros": 10_000_000, "quota_pct": 100.0,
+                    "status": "EXCEEDED", "period": "DAY"},
+        "standard": {"spend_usd_micros": 4_625_000, "quota_usd_micros": 5_000_000, "quota_pct": 92.5,
+                     "status": "TIGHT", "period": "DAY"},
+        "economy": {"spend_usd_micros": 0, "quota_usd_micros": 1_000_000, "quota_pct": 0.0,
+                    "status": "NORMAL", "period": "DAY"}
+    }))]
     models_status: BTreeMap<String, ModelStatus>,
 }
 
@@ -141,13 +152,14 @@ impl From<&LabelQuota> for ModelStatus {
 /// When to ask again.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ClientGuidance {
-    /// `PERIODIC_<n>S`.
+    /// `PERIODIC_<n>S`: ask every *n* seconds.
     #[schema(example = "PERIODIC_60S")]
     check_frequency: String,
     /// Seconds the answer may be kept.
     #[schema(example = 60)]
     cache_duration_secs: u32,
     /// For a person.
+    #[schema(example = "The quota of this model is nearly spent: ask again after 60 seconds.")]
     explanation: String,
 }
 
@@ -216,8 +228,7 @@ impl SelectionResponse {
     path = "/orgs/{org_id}/apps/{app_id}/model-selection",
     tag = "Model selection",
     params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
+        AppParam,
         SelectionQuery,
         ("If-None-Match" = Option<String>, Header, description = "ETag of an earlier answer"),
     ),
@@ -231,7 +242,11 @@ impl SelectionResponse {
         (status = 304, description = "As the answer with the sent ETag"),
         CommonErrors,
         NotFoundError,
-        (status = 429, description = "`QUOTA_EXCEEDED`: every label is exceeded; `retry_after` says when one is free again", body = ErrorResponse),
+        (status = 429, body = ErrorResponse,
+            description = "`QUOTA_EXCEEDED`: every label is exceeded; `retry_after` says when one is free again. \
+                `details` has `org_id`, `app_id`, `date`, `models` (by label `quota_pct` and `exceeded`) and \
+                `total_overage_usd_micros`",
+            headers(("Retry-After" = u64, description = "The same in seconds from now"))),
     ),
 )]
 pub async fn select_model(

@@ -15,7 +15,7 @@ use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use self::presented::{Presented, basic, merged, uses_basic, with_challenge};
+use self::presented::{Presented, basic, merged, wants_challenge, with_challenge};
 use super::ApiResult;
 use super::error::ApiError;
 use super::extract::{from_json, is_form, is_json, read_body};
@@ -231,12 +231,12 @@ async fn answer(services: &Services, headers: &HeaderMap, request: TokenRequest,
             Grant::RefreshToken => by_refresh_token(services, given_secret(request.refresh_token), &client).await,
         },
     };
-    issued.map(|issued| (NO_CACHE, Json(issued.into()))).map_err(|error| with_challenge(error, uses_basic(headers)))
+    issued.map(|issued| (NO_CACHE, Json(issued.into()))).map_err(|error| with_challenge(error, wants_challenge(headers)))
 }
 
 type Issued = ([(HeaderName, &'static str); 2], Json<TokenResponse>);
 
-/// Get tokens for client credentials, or refresh them.
+/// Get tokens for client credentials, or refresh them
 ///
 /// Client id and secret stand in the body (JSON or form) or in HTTP Basic. Unknown parameters are ignored (RFC 6749).
 #[utoipa::path(
@@ -271,7 +271,7 @@ pub async fn post_token(
     answer(&state.services, &headers, request, grant).await.map_err(oauth)
 }
 
-/// Get another access token of the same session.
+/// Get another access token of the same session
 ///
 /// Needs no client authentication; client credentials that are sent must be right and the token's. The refresh token
 /// stays good until it expires or is revoked.
@@ -307,7 +307,7 @@ pub async fn post_refresh(
     }
 }
 
-/// Revoke one of the caller's own tokens.
+/// Revoke one of the caller's own tokens
 ///
 /// An access token ends by itself, a refresh token with every access token of its session. Revoking an unknown or
 /// expired token succeeds, another client's is refused (403).

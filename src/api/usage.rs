@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use super::error::{ApiError, ErrorResponse};
 use super::extract::Json;
-use super::responses::{BodyErrors, CommonErrors, NotFoundError};
+use super::params::AppParam;
+use super::responses::{BodyErrors, CommonErrors, LabelErrors, NotFoundError};
 use super::router::ApiState;
 use super::usage_request::{CostBatchRequest, CostRequest, SubmissionBody, UsageBatchRequest, UsageRequest};
 use super::{ApiResult, instant};
@@ -32,8 +33,10 @@ pub struct SubmissionResponse {
     #[schema(example = "accepted")]
     status: &'static str,
     /// Whether it had been committed by an earlier submission with the same id and body; then nothing changed.
+    #[schema(example = false)]
     duplicate: bool,
     /// For a person.
+    #[schema(example = "recorded")]
     message: &'static str,
     /// How it was processed.
     processing: Processing,
@@ -58,6 +61,7 @@ pub struct Processing {
     cost_usd_micros: u64,
     /// The server's own figure in micro-USD beside a client's cost, where it could compute one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 3760)]
     server_cost_usd_micros: Option<u64>,
     /// How it was priced.
     pricing: RecordPricing,
@@ -186,6 +190,7 @@ pub struct BatchResult {
     status: &'static str,
     /// Of an accepted record: whether it had been committed before.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = false)]
     duplicate: Option<bool>,
     /// Of an accepted record: its counter shard.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -287,20 +292,19 @@ async fn submit_batch<T: SubmissionBody>(
 /// Submit usage of one call
 ///
 /// The service computes the cost from tokens and the price in force. Send the same `request_id` again after a time-out
-/// or a 503: it counts once. A 202 means that the submission is committed.
+/// or a 503: it counts once. A 202 means that the submission is committed. Of a refused `timestamp`, `details` has the
+/// accepted range (`accepted_from`, `accepted_to`).
 #[utoipa::path(
     post,
     path = "/orgs/{org_id}/apps/{app_id}/usage",
     tag = "Usage",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     request_body = UsageRequest,
     security(("bearer" = [])),
     responses(
         (status = 202, description = "Committed, now or before", body = SubmissionResponse),
         CommonErrors,
+        LabelErrors,
         BodyErrors,
         NotFoundError,
         (status = 409, description = "`IDEMPOTENCY_CONFLICT`: the id was submitted with another body", body = ErrorResponse),
@@ -322,15 +326,13 @@ pub async fn submit_usage(
     post,
     path = "/orgs/{org_id}/apps/{app_id}/costs",
     tag = "Usage",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     request_body = CostRequest,
     security(("bearer" = [])),
     responses(
         (status = 202, description = "Committed, now or before", body = SubmissionResponse),
         CommonErrors,
+        LabelErrors,
         BodyErrors,
         NotFoundError,
         (status = 409, description = "`IDEMPOTENCY_CONFLICT`: the id was submitted with another body", body = ErrorResponse),
@@ -353,10 +355,7 @@ pub async fn submit_cost(
     post,
     path = "/orgs/{org_id}/apps/{app_id}/usage/batch",
     tag = "Usage",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     request_body = UsageBatchRequest,
     security(("bearer" = [])),
     responses(
@@ -383,10 +382,7 @@ pub async fn submit_usage_batch(
     post,
     path = "/orgs/{org_id}/apps/{app_id}/costs/batch",
     tag = "Usage",
-    params(
-        ("org_id" = String, Path, format = Uuid, description = "The organization"),
-        ("app_id" = String, Path, description = "The application"),
-    ),
+    params(AppParam),
     request_body = CostBatchRequest,
     security(("bearer" = [])),
     responses(

@@ -18,7 +18,7 @@ pub(super) struct Presented {
 pub(super) const MALFORMED_BASIC: &str = "the HTTP Basic credentials are malformed";
 
 /// Whether the caller tried HTTP Basic, whatever came of it.
-pub(super) fn uses_basic(headers: &HeaderMap) -> bool {
+fn uses_basic(headers: &HeaderMap) -> bool {
     headers.get_all(header::AUTHORIZATION).iter().any(|value| {
         let scheme = value.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
         scheme.eq_ignore_ascii_case(b"basic")
@@ -61,9 +61,19 @@ pub(super) fn merged(basic: Option<Presented>, body: Presented) -> Result<Presen
     Ok(basic)
 }
 
-/// RFC 6749 §5.2: where Basic was tried, its challenge is answered. Not otherwise: browsers open a dialogue for it.
-pub(super) fn with_challenge(mut error: ApiError, basic: bool) -> ApiError {
-    if basic && error.status == StatusCode::UNAUTHORIZED {
+/// Whether a refusal carries the Basic challenge: where Basic was tried (RFC 6749 §5.2), but not for a script in a
+/// browser. The browser would keep the answer from the script and open a login dialogue of its own. Scripts that know
+/// this say so in `X-Requested-With`; Swagger UI is one.
+pub(super) fn wants_challenge(headers: &HeaderMap) -> bool {
+    let scripted = headers
+        .get("x-requested-with")
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"xmlhttprequest"));
+    uses_basic(headers) && !scripted
+}
+
+/// Adds the Basic challenge to a 401, where one is wanted.
+pub(super) fn with_challenge(mut error: ApiError, wanted: bool) -> ApiError {
+    if wanted && error.status == StatusCode::UNAUTHORIZED {
         let challenge = HeaderValue::from_static("Basic realm=\"bedrock-cost-keeper\", charset=\"UTF-8\"");
         error.headers.append(header::WWW_AUTHENTICATE, challenge);
     }

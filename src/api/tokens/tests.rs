@@ -154,6 +154,11 @@ fn basic_is_challenged_only_where_it_was_tried() {
     assert_eq!(challenges(&with_challenge(ApiError::unauthorized("no"), true)), 2);
     assert_eq!(challenges(&with_challenge(ApiError::unauthorized("no"), false)), 1);
     assert_eq!(challenges(&with_challenge(ApiError::invalid("grant_type", "no"), true)), 0);
+
+    let mut tried = with_basic(b"a:b");
+    assert!(wants_challenge(&tried) && !wants_challenge(&HeaderMap::new()));
+    tried.insert("x-requested-with", HeaderValue::from_static("XMLHttpRequest"));
+    assert!(!wants_challenge(&tried), "a browser would open a login dialogue instead of answering its script");
 }
 
 proptest! {

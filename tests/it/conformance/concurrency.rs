@@ -275,6 +275,34 @@ pub(super) async fn a_reader_never_sees_half_a_batch(fresh: FreshStore) {
     assert!(seen.contains(&60), "{seen:?}");
 }
 
+pub(super) async fn totals_and_fallback_of_a_selection_are_read_together(fresh: FreshStore) {
+    let stores = two_instances(&fresh).await;
+    let today = day("2026-01-23");
+    // The n-th submission is followed by the n-th state, so no moment has a state ahead of the count.
+    let writer = tokio::spawn({
+        let store = Arc::clone(&stores[0]);
+        async move {
+            for version in 1..=150 {
+                store.record_usage(&[usage("shop", u128::from(version))]).await.unwrap();
+                store.swap_fallback(&org_scope(), today, &state("economy", version), noon_plus(1)).await.unwrap();
+            }
+        }
+    });
+    loop {
+        let done = writer.is_finished();
+        for store in &stores {
+            let selection = store.selection_state(&org_scope(), today).await.unwrap();
+            let count = selection.totals.get(&label("premium")).map_or(0, |spend| spend.day.requests);
+            let version = selection.fallback.map_or(0, |state| state.version);
+            assert!(count == version || count == version + 1, "state {version} with {count} submissions");
+        }
+        if done {
+            break;
+        }
+    }
+    writer.await.unwrap();
+}
+
 pub(super) async fn a_call_dropped_half_way_counts_once_when_repeated(fresh: FreshStore) {
     let store = fresh.migrated().await;
     let records: Vec<_> = (0..100).map(|n| usage("shop", n)).collect();

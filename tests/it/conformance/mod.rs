@@ -155,6 +155,7 @@ macro_rules! every_rule {
                 of_concurrent_later_fallback_states_exactly_one_is_stored
                 no_app_outlives_an_org_deleted_at_the_same_time
                 a_reader_never_sees_half_a_batch
+                totals_and_fallback_of_a_selection_are_read_together
                 a_call_dropped_half_way_counts_once_when_repeated
             }
         }

@@ -1,7 +1,7 @@
 //! What only the SQLite store promises.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bedrock_cost_keeper::storage::sql::{SqliteOptions, SqliteStorage};
 use bedrock_cost_keeper::storage::{
@@ -166,6 +166,24 @@ async fn a_writer_that_is_locked_out_is_unavailable_and_recovers_while_readers_n
     lock.rollback().await.unwrap();
     storage.record_usage(&[usage("shop", 1)]).await.unwrap();
     assert_eq!(storage.totals(&org_scope(), day("2026-01-23")).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn opening_waits_for_whoever_else_is_setting_up_the_file() {
+    let file = File::new();
+    std::fs::create_dir_all(file.path().parent().unwrap()).unwrap();
+    let create = sqlx::sqlite::SqliteConnectOptions::new().filename(file.path()).create_if_missing(true);
+    let mut other = create.connect().await.unwrap();
+    sqlx::query("CREATE TABLE other (x INTEGER)").execute(&mut other).await.unwrap();
+    // Where somebody else is about to write, SQLite itself would not wait with the switch to WAL mode.
+    let writing = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let patience = SqliteOptions { busy_timeout: Duration::from_millis(50), ..SqliteOptions::default() };
+    let started = Instant::now();
+    let error = SqliteStorage::open_with(&file.path(), &patience).await.unwrap_err();
+    assert!(error.is_transient(), "{error}");
+    assert!(started.elapsed() >= patience.busy_timeout, "gave up after {:?}", started.elapsed());
+    writing.rollback().await.unwrap();
+    SqliteStorage::open_with(&file.path(), &patience).await.unwrap();
 }
 
 #[tokio::test]

@@ -152,6 +152,7 @@ pub(super) async fn list_orgs_pages_in_ascending_order_of_id(fresh: FreshStore) 
                 break;
             }
             seen.extend(page.iter().map(|org| org.org_id));
+            assert!(seen.len() <= ids.len(), "a page repeats something: {seen:?}");
         }
         assert_eq!(seen, ids, "pages of {limit}");
     }
@@ -276,6 +277,7 @@ pub(super) async fn list_apps_pages_in_ascending_byte_order_inside_one_org(fresh
                 break;
             }
             seen.extend(page.into_iter().map(|app| app.app_id));
+            assert!(seen.len() <= expected.len(), "a page repeats something: {seen:?}");
         }
         assert_eq!(seen, expected, "pages of {limit}");
     }

@@ -232,6 +232,7 @@ pub(super) async fn daily_totals_page_strictly_after_a_key_in_every_breakdown(fr
                     model_label: last.model_label.clone(),
                 });
                 seen.extend(page.iter().map(key));
+                assert!(seen.len() <= expected.len(), "a page repeats something: {seen:?}");
             }
             assert_eq!(seen, expected, "{breakdown:?} in pages of {limit}");
         }

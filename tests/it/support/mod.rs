@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod faulty;
+pub(crate) mod process;
 pub(crate) mod samples;
 pub(crate) mod server;
 pub(crate) mod stores;

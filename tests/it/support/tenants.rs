@@ -88,12 +88,17 @@ impl<'a> Tenant<'a> {
 
     /// A GET below this tenant with its own token.
     pub(crate) fn get(&self, suffix: &str) -> Call {
-        self.server.get(&format!("{}{suffix}", self.path)).bearer(&self.token)
+        self.call("GET", suffix)
+    }
+
+    /// A call below this tenant with its own token.
+    pub(crate) fn call(&self, method: &str, suffix: &str) -> Call {
+        self.server.request(method, &format!("{}{suffix}", self.path)).bearer(&self.token)
     }
 
     /// A POST below this tenant with its own token.
     pub(crate) fn post(&self, suffix: &str, body: &Value) -> Call {
-        self.server.post(&format!("{}{suffix}", self.path)).bearer(&self.token).json(body)
+        self.call("POST", suffix).json(body)
     }
 
     /// A call below this tenant with the provisioning key.
@@ -101,9 +106,10 @@ impl<'a> Tenant<'a> {
         self.server.request(method, &format!("{}{suffix}", self.path)).admin()
     }
 
-    /// Replaces the configuration.
-    pub(crate) async fn update(&self, body: &Value) {
-        self.admin("PUT", "").json(body).await.ok(200);
+    /// Replaces the organization's configuration by [`org_body`] with these changes.
+    pub(crate) async fn update_org(&self, changes: Value) {
+        let path = self.path.split("/apps/").next().unwrap();
+        self.server.put(path).admin().json(&with(org_body(), changes)).await.ok(200);
     }
 
     pub(crate) async fn selection(&self) -> Reply {

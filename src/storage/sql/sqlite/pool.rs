@@ -170,8 +170,9 @@ fn cannot_create(error: &io::Error) -> StorageError {
 
 /// Opens the writing connection, which puts a new file into WAL mode for good.
 ///
-/// SQLite does not consult the busy handler for that one switch: of several processes that start on a new file at once
-/// all but one would fail. So the waiting is done here, bounded by the busy timeout.
+/// For that switch SQLite upgrades a read lock it already holds, and for an upgrade it does not consult the busy
+/// handler: of several processes that start on a new file at once some would fail. So the waiting is done here, bounded
+/// by the busy timeout.
 async fn open_writer(connect: &SqliteConnectOptions, options: &SqliteOptions) -> Result<SqlitePool, StorageError> {
     const PAUSE: Duration = Duration::from_millis(10);
     let connect = connect.clone().journal_mode(SqliteJournalMode::Wal).pragma("cache_size", WRITER_CACHE);

@@ -1,0 +1,1 @@
+//! The HTTP contract, resource by resource, over real HTTP.

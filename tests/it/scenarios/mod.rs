@@ -1,0 +1,1 @@
+//! Rules that only show over time, or when many come at once.
