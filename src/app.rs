@@ -12,7 +12,7 @@ use crate::api::{ApiSettings, ApiState, router};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::secrets::ResolvedSecrets;
-use crate::domain::pricing::{SnapshotError, embedded};
+use crate::domain::pricing::{PriceCatalog, SnapshotError, embedded};
 use crate::ids::Random;
 use crate::service::access::ProvisioningKeys;
 use crate::service::ingest::Ingest;
@@ -58,7 +58,7 @@ impl App {
             clock: parts.clock,
             random: parts.random,
             catalog: config.label_catalog(),
-            pricer: Pricer::new(embedded()?, config.pricing.unknown_model_rates()),
+            pricer: Pricer::new(PriceCatalog::new(vec![Arc::new(embedded()?)]), config.pricing.unknown_model_rates()),
             defaults: config.tenant_defaults(),
             lifetimes: Lifetimes {
                 access_token: seconds(auth.access_token_ttl()),

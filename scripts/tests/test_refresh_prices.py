@@ -360,7 +360,8 @@ class Refusals(InDirectory):
             plain(cache_read_input_token_cost_flex="1e-06"): "no input and no output price",
             plain(input_cost_per_token_above_200k_tokens="1e-06"): "no output price",
             plain(
-                input_cost_per_token_above_200k_tokens_flex="1e-06", output_cost_per_token_above_200k_tokens_flex="1e-06"
+                input_cost_per_token_above_200k_tokens_flex="1e-06",
+                output_cost_per_token_above_200k_tokens_flex="1e-06",
             ): "without one for short prompts",
             plain(provider="bedrock_moon"): "unknown provider",
         }
@@ -536,7 +537,7 @@ class Embedded(unittest.TestCase):
         rows = script.read_snapshot(data, "the embedded snapshot")
         header = dict(line[2:].split(": ", 1) for line in data.split("\n")[:5])
         self.assertEqual(script.render(rows, header["source"], header["retrieved"]), data)
-        bases = {(k.model, k.scope) for k in rows if (k.api, k.region, k.tier, k.prompt_gt) == ("runtime", "", "default", 0)}
+        bases = {(k.model, k.scope) for k in rows if k[1] == "runtime" and k[3:] == ("", "default", "standard", 0)}
         for scope in ("in_region", "global", "geo:us", "geo:eu"):
             self.assertIn(("anthropic.claude-sonnet-4-6", scope), bases)
 

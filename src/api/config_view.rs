@@ -116,11 +116,11 @@ impl OverridesRequest {
     pub fn into_domain(self) -> Result<(Overrides, Option<u8>), InvalidConfig> {
         let interval = |field: &str, secs: Option<i64>| match secs {
             None => Ok(None),
-            Some(secs) => u32::try_from(secs)
-                .ok()
-                .filter(|secs| REFRESH_INTERVAL_RANGE.contains(secs))
-                .map(Some)
-                .ok_or_else(|| InvalidConfig::new(format!("overrides.{field}"), "must be between 1 and 86400 seconds")),
+            Some(secs) => {
+                u32::try_from(secs).ok().filter(|secs| REFRESH_INTERVAL_RANGE.contains(secs)).map(Some).ok_or_else(
+                    || InvalidConfig::new(format!("overrides.{field}"), "must be between 1 and 86400 seconds"),
+                )
+            }
         };
         let byte = |field: &str, value: Option<i64>, expected: &str, allowed: &dyn Fn(u8) -> bool| match value {
             None => Ok(None),
@@ -172,8 +172,7 @@ pub fn quotas(field: &str, quotas: QuotasRequest) -> Result<Quotas, InvalidConfi
             let at = format!("{field}.{label}");
             let label: ModelLabel =
                 label.parse().map_err(|_| InvalidConfig::new(field, "every key must be a model label"))?;
-            let quota =
-                u64::try_from(quota).map_err(|_| InvalidConfig::new(at, "must be micro-USD, zero or more"))?;
+            let quota = u64::try_from(quota).map_err(|_| InvalidConfig::new(at, "must be micro-USD, zero or more"))?;
             Ok((label, MicroUsd(quota)))
         })
         .collect()
@@ -350,7 +349,11 @@ pub struct ConfigViewResponse {
     notes: Vec<&'static str>,
 }
 
-async fn view(state: &ApiState, access: &ProvisioningAccess, scope: &Scope) -> Result<ConfigViewResponse, ServiceError> {
+async fn view(
+    state: &ApiState,
+    access: &ProvisioningAccess,
+    scope: &Scope,
+) -> Result<ConfigViewResponse, ServiceError> {
     let (tenant, effective) = state.services.get_tenant(access, scope).await?;
     let mut values: BTreeMap<&'static str, ConfigValue> = inheritable(&effective)
         .into_iter()

@@ -9,8 +9,9 @@ use super::ApiResult;
 use super::responses::CommonErrors;
 use super::router::ApiState;
 use crate::domain::catalog::LabelKind;
-use crate::domain::pricing::{PriceSource, ResolvedPrice};
+use crate::domain::pricing::PriceSource;
 use crate::service::access::CatalogAccess;
+use crate::service::pricing::StandardPrice;
 
 /// Standard prices of a model in micro-USD per one million tokens.
 #[derive(Debug, Serialize, ToSchema)]
@@ -41,7 +42,7 @@ pub struct PricingResponse {
 impl PricingResponse {
     /// Resolved prices on the wire.
     #[must_use]
-    pub fn new(price: Option<&ResolvedPrice>) -> Self {
+    pub fn new(price: Option<&StandardPrice>) -> Self {
         let rates = price.map(|price| price.rates).unwrap_or_default();
         Self {
             status: if price.is_some() { "PRICED" } else { "UNPRICED" },
@@ -50,7 +51,7 @@ impl PricingResponse {
             cache_read_price_usd_micros_per_1m: rates.cache_read,
             cache_write_price_usd_micros_per_1m: rates.cache_write_5m,
             source: price.map(|price| price.source),
-            version: price.map(|price| price.version.clone()),
+            version: price.map(|price| price.version.to_string()),
         }
     }
 }

@@ -7,9 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::auth::OrgPath;
-use super::config_view::{
-    ConfigurationResponse, OverridesRequest, QuotaScopeWord, QuotasRequest, ordering, quotas,
-};
+use super::config_view::{ConfigurationResponse, OverridesRequest, QuotaScopeWord, QuotasRequest, ordering, quotas};
 use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Json, Query};

@@ -26,7 +26,9 @@ pub struct RootResponse {
     #[schema(example = "0.1.0")]
     version: &'static str,
     /// One sentence.
-    #[schema(example = "Exact, near-real-time spend and model recommendations for applications that call Amazon Bedrock")]
+    #[schema(
+        example = "Exact, near-real-time spend and model recommendations for applications that call Amazon Bedrock"
+    )]
     description: &'static str,
     /// Path of the documentation.
     #[schema(example = "/docs")]

@@ -231,7 +231,9 @@ async fn answer(services: &Services, headers: &HeaderMap, request: TokenRequest,
             Grant::RefreshToken => by_refresh_token(services, given_secret(request.refresh_token), &client).await,
         },
     };
-    issued.map(|issued| (NO_CACHE, Json(issued.into()))).map_err(|error| with_challenge(error, wants_challenge(headers)))
+    issued
+        .map(|issued| (NO_CACHE, Json(issued.into())))
+        .map_err(|error| with_challenge(error, wants_challenge(headers)))
 }
 
 type Issued = ([(HeaderName, &'static str); 2], Json<TokenResponse>);

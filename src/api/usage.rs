@@ -281,12 +281,7 @@ async fn submit_batch<T: SubmissionBody>(
     let results: Vec<BatchResult> =
         results.into_iter().filter_map(|result| result.or_else(|| recorded.next())).collect();
     let accepted = results.iter().filter(|result| result.error.is_none()).count();
-    Ok(BatchResponse {
-        accepted,
-        failed: results.len() - accepted,
-        results,
-        timestamp: instant(state.services.now()),
-    })
+    Ok(BatchResponse { accepted, failed: results.len() - accepted, results, timestamp: instant(state.services.now()) })
 }
 
 /// Submit usage of one call

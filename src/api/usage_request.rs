@@ -231,6 +231,7 @@ macro_rules! common_submission {
                 CallStatusWord::Error => CallStatus::Error,
             },
             timestamp: request.timestamp.map(|text| timestamp(&text)).transpose()?,
+            cache_ttl_assumed: request.usage.as_ref().is_some_and(ConverseUsage::cache_ttl_assumed),
             tokens: tokens(flat, request.usage, $tokens_required)?,
             service_tier: request.service_tier.map_or(ServiceTier::Default, Into::into),
             latency: request.latency.map_or(Latency::Standard, Into::into),
@@ -242,7 +243,10 @@ macro_rules! common_submission {
 impl SubmissionBody for UsageRequest {
     fn into_submission(self) -> Result<Submission, ApiError> {
         if self.misplaced_cost.is_some() {
-            return Err(ApiError::invalid("cost_usd_micros", "is not taken here; submit a cost of your own to …/costs"));
+            return Err(ApiError::invalid(
+                "cost_usd_micros",
+                "is not taken here; submit a cost of your own to …/costs",
+            ));
         }
         common_submission!(self, true, None)
     }
@@ -299,7 +303,7 @@ fn tokens(flat: FlatTokens, usage: Option<ConverseUsage>, required: bool) -> Res
         Some(_) if flat.any() => {
             return Err(ApiError::invalid("usage", "stands instead of the token counts, not beside them"));
         }
-        Some(usage) => from_converse(usage),
+        Some(usage) => from_converse(&usage),
         None => {
             let needed = |field: &str, count: Option<u64>| match count {
                 None if required => Err(ApiError::invalid(field, "is required where no usage object is given")),
@@ -331,18 +335,28 @@ fn tokens(flat: FlatTokens, usage: Option<ConverseUsage>, required: bool) -> Res
     Ok(counts)
 }
 
-/// Times to live are believed where they add up to the write count; else everything counts as five minutes.
-fn from_converse(usage: ConverseUsage) -> TokenCounts {
-    let cache_write = usage.cache_write_input_tokens.unwrap_or(0);
-    let details = usage.cache_details.unwrap_or_default();
-    let sum = details.iter().try_fold(0_u64, |sum, detail| sum.checked_add(detail.input_tokens));
-    let hour = details.iter().filter(|detail| detail.ttl == "1h").map(|detail| detail.input_tokens);
+impl ConverseUsage {
+    fn details(&self) -> &[CacheDetail] {
+        self.cache_details.as_deref().unwrap_or_default()
+    }
+
+    /// Times to live are believed where they add up to the write count; else everything counts as five minutes, and
+    /// the price is an estimate.
+    fn cache_ttl_assumed(&self) -> bool {
+        let sum = self.details().iter().try_fold(0_u64, |sum, detail| sum.checked_add(detail.input_tokens));
+        sum != Some(self.cache_write_input_tokens.unwrap_or(0))
+    }
+}
+
+fn from_converse(usage: &ConverseUsage) -> TokenCounts {
+    let hour = usage.details().iter().filter(|detail| detail.ttl == "1h").map(|detail| detail.input_tokens);
     TokenCounts {
         input: usage.input_tokens,
         output: usage.output_tokens,
         cache_read: usage.cache_read_input_tokens.unwrap_or(0),
-        cache_write,
-        cache_write_1h: if sum == Some(cache_write) { hour.sum() } else { 0 },
+        cache_write: usage.cache_write_input_tokens.unwrap_or(0),
+        // Cannot overflow: the counts were added up without.
+        cache_write_1h: if usage.cache_ttl_assumed() { 0 } else { hour.sum() },
     }
 }
 
@@ -401,7 +415,9 @@ mod tests {
 
     #[test]
     fn tokens_come_as_fields_or_as_a_converse_usage_object() {
-        let flat = usage(r#","input_tokens":1,"output_tokens":2,"cache_write_input_tokens":5,"cache_write_1h_input_tokens":3"#);
+        let flat = usage(
+            r#","input_tokens":1,"output_tokens":2,"cache_write_input_tokens":5,"cache_write_1h_input_tokens":3"#,
+        );
         let converse = usage(
             r#","usage":{"inputTokens":1,"outputTokens":2,"totalTokens":8,"cacheWriteInputTokens":5,
                "cacheDetails":[{"ttl":"1h","inputTokens":3},{"ttl":"5m","inputTokens":2}],"someday":true}"#,

@@ -36,6 +36,8 @@ pub struct Submission {
     pub timestamp: Option<Timestamp>,
     /// Tokens.
     pub tokens: TokenCounts,
+    /// Whether the time to live of cache writes was assumed, because the submission did not say.
+    pub cache_ttl_assumed: bool,
     /// Processing tier.
     pub service_tier: ServiceTier,
     /// Latency profile.
@@ -192,6 +194,8 @@ impl Services {
                 tier: submission.service_tier,
                 latency: submission.latency,
                 tokens: submission.tokens,
+                cache_ttl_assumed: submission.cache_ttl_assumed,
+                at: now,
             },
             Some(entry),
         );
@@ -221,7 +225,7 @@ impl Services {
             pricing: RecordPricing {
                 status: quote.status,
                 source: quote.source,
-                version: quote.version,
+                version: quote.version.map(|version| version.to_string()),
                 model_id: model_id.to_owned(),
             },
             calling_region: submission.calling_region.clone(),

@@ -2,9 +2,9 @@
 
 use super::Services;
 use super::access::CatalogAccess;
+use super::pricing::StandardPrice;
 use crate::domain::catalog::LabelEntry;
 use crate::domain::ids::ModelLabel;
-use crate::domain::pricing::ResolvedPrice;
 
 /// One label, what it means and what it costs.
 #[derive(Debug)]
@@ -14,16 +14,17 @@ pub struct CatalogModel<'a> {
     /// What it means.
     pub entry: &'a LabelEntry,
     /// Standard prices, where known.
-    pub price: Option<ResolvedPrice>,
+    pub price: Option<StandardPrice>,
 }
 
 impl Services {
     /// Every label of the catalog.
     #[must_use]
     pub fn models(&self, _access: &CatalogAccess) -> Vec<CatalogModel<'_>> {
+        let now = self.now();
         self.catalog
             .iter()
-            .map(|(label, entry)| CatalogModel { label, entry, price: self.pricer.resolve(entry) })
+            .map(|(label, entry)| CatalogModel { label, entry, price: self.pricer.standard_price(entry, now) })
             .collect()
     }
 }

@@ -7,12 +7,12 @@ use jiff::Timestamp;
 use super::access::SelectionAccess;
 use super::error::{QuotaExceeded, ServiceError};
 use super::fallback::state_expiry;
+use super::pricing::StandardPrice;
 use super::{Result, Services};
 use crate::domain::calendar::Day;
 use crate::domain::catalog::LabelEntry;
 use crate::domain::ids::ModelLabel;
 use crate::domain::money::{MicroUsd, PicoUsd};
-use crate::domain::pricing::ResolvedPrice;
 use crate::domain::quota::{LabelQuota, QuotaInput, QuotaStatus, evaluate};
 use crate::domain::selection::{Decision, FallbackState, Reason, SelectionInput, choose, retry_after};
 use crate::domain::tenant::Effective;
@@ -33,7 +33,7 @@ pub struct Recommendation<'a> {
     /// Why.
     pub reason: Reason,
     /// Standard prices of the model, where known.
-    pub price: Option<ResolvedPrice>,
+    pub price: Option<StandardPrice>,
     /// Quota status of every label of the ordering, in order.
     pub labels: Vec<(ModelLabel, LabelQuota)>,
     /// Quota status of the recommended label.
@@ -127,7 +127,7 @@ impl Services {
         let tight = quota.status == QuotaStatus::Tight;
         let in_ordering = |state: &&FallbackState| labels.iter().any(|(label, _)| *label == state.model_label);
         Ok(Recommendation {
-            price: self.pricer.resolve(entry),
+            price: self.pricer.standard_price(entry, checked_at),
             label,
             entry,
             reason,

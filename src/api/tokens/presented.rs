@@ -65,9 +65,8 @@ pub(super) fn merged(basic: Option<Presented>, body: Presented) -> Result<Presen
 /// browser. The browser would keep the answer from the script and open a login dialogue of its own. Scripts that know
 /// this say so in `X-Requested-With`; Swagger UI is one.
 pub(super) fn wants_challenge(headers: &HeaderMap) -> bool {
-    let scripted = headers
-        .get("x-requested-with")
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"xmlhttprequest"));
+    let scripted =
+        headers.get("x-requested-with").is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"xmlhttprequest"));
     uses_basic(headers) && !scripted
 }
 

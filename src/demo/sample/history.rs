@@ -151,6 +151,8 @@ impl History<'_> {
                     tier: ServiceTier::Default,
                     latency: Latency::Standard,
                     tokens: seed.tokens(),
+                    cache_ttl_assumed: false,
+                    at: self.services.now(),
                 },
                 Some(entry),
             );
@@ -187,7 +189,7 @@ impl History<'_> {
             pricing: RecordPricing {
                 status: quote.status,
                 source: quote.source,
-                version: quote.version.clone(),
+                version: quote.version.as_ref().map(ToString::to_string),
                 model_id: call.model_id.clone(),
             },
             calling_region: None,

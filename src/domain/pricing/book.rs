@@ -1,211 +1,270 @@
-//! Price rows of one source, and the resolution of one call against them.
+//! Price rows of one source, and how a call finds its row among them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use super::model_id::{ModelRef, PriceScope};
-use super::rates::{PriceRow, Rates};
-use super::{Latency, PriceSource, PricingStatus, ServiceTier};
-use crate::domain::money::PicoUsd;
-use crate::domain::tokens::TokenCounts;
+use jiff::Timestamp;
 
-/// What is to be priced.
+use super::model_id::ModelRef;
+use super::rates::RateCard;
+use super::scope::PriceScope;
+use super::{Latency, PriceSource, ServiceTier};
+
+/// Where a price applies.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    /// Scope of the call.
+    pub scope: PriceScope,
+    /// The caller's region; `None` applies in every region without a price of its own.
+    pub region: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    place: Place,
+    card: RateCard,
+}
+
+/// What had to stand in for what was asked for. Any of it makes a price an estimate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StandIns {
+    /// The in-region price for a geographic or global call.
+    pub scope: bool,
+    /// The standard tier's price for another tier.
+    pub tier: bool,
+    /// The standard latency's price for optimized latency.
+    pub latency: bool,
+}
+
+impl StandIns {
+    /// Whether anything stood in.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.scope || self.tier || self.latency
+    }
+}
+
+/// The row a call is priced by.
 #[derive(Debug, Clone, Copy)]
-pub struct PriceQuery<'a> {
-    /// The model that was called: a model id, a prefixed id or an ARN.
-    pub model_id: &'a str,
-    /// The region the call was made from, where known.
+pub struct Found<'a> {
+    /// Where the row applies.
+    pub place: &'a Place,
+    /// Its prices.
+    pub card: &'a RateCard,
+    /// What had to stand in.
+    pub stand_ins: StandIns,
+}
+
+/// What decides which row prices a call.
+#[derive(Debug, Clone, Copy)]
+pub struct RowQuery<'a> {
+    /// The model, taken apart.
+    pub model: ModelRef<'a>,
+    /// The caller's region, where known; beats the region an ARN names, because calls are billed where they are made.
     pub region: Option<&'a str>,
     /// Processing tier.
     pub tier: ServiceTier,
     /// Latency profile.
     pub latency: Latency,
-    /// Tokens of the call.
-    pub tokens: TokenCounts,
-}
-
-/// The answer to a [`PriceQuery`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Quote {
-    /// Exact cost; zero exactly when `status` is `Unpriced`, or when the call cost nothing.
-    pub cost: PicoUsd,
-    /// How well it could be priced.
-    pub status: PricingStatus,
-    /// Source of the price; `None` where there is none.
-    pub source: Option<PriceSource>,
-    /// Version of that source.
-    pub version: Option<String>,
-}
-
-impl Quote {
-    /// No price is known.
-    #[must_use]
-    pub fn unpriced() -> Self {
-        Self { cost: PicoUsd::ZERO, status: PricingStatus::Unpriced, source: None, version: None }
-    }
-}
-
-/// The standard prices of a model, for display.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ResolvedPrice {
-    /// Prices per unit.
-    pub rates: Rates,
-    /// Where they came from.
-    pub source: PriceSource,
-    /// Version of that source.
-    pub version: String,
+    /// When the submission is priced.
+    pub at: Timestamp,
 }
 
 /// All prices of one source.
 #[derive(Debug, Clone)]
 pub struct PriceBook {
     source: PriceSource,
-    version: String,
-    rows: HashMap<String, HashMap<PriceScope, PriceRow>>,
+    version: Arc<str>,
+    models: HashMap<Box<str>, Vec<Row>>,
+}
+
+/// Two rows with one key: a source that contradicts itself.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("two prices for {model} at {place}", place = place_text(.place))]
+pub struct DuplicateRow {
+    /// The model.
+    pub model: String,
+    /// Where.
+    pub place: Place,
+}
+
+/// A place for people.
+#[must_use]
+pub fn place_text(place: &Place) -> String {
+    match &place.region {
+        Some(region) => format!("{} in {region}", place.scope),
+        None => place.scope.to_string(),
+    }
 }
 
 impl PriceBook {
     /// An empty book.
     #[must_use]
-    pub fn new(source: PriceSource, version: String) -> Self {
-        Self { source, version, rows: HashMap::new() }
+    pub fn new(source: PriceSource, version: &str) -> Self {
+        Self { source, version: version.into(), models: HashMap::new() }
     }
 
-    /// Adds a row; `false` (and no change) where the model already has one at that scope.
-    pub fn insert(&mut self, model: String, scope: PriceScope, row: PriceRow) -> bool {
-        let scopes = self.rows.entry(model).or_default();
-        if scopes.contains_key(&scope) {
-            return false;
+    /// Adds a row.
+    ///
+    /// # Errors
+    /// [`DuplicateRow`] where one with the same place, tier, latency and effective date is there; nothing is added.
+    pub fn insert(&mut self, model: &str, place: Place, card: RateCard) -> Result<(), DuplicateRow> {
+        let rows = self.models.entry(model.into()).or_default();
+        let same = |row: &Row| {
+            row.place == place
+                && (row.card.tier, row.card.latency, row.card.effective_from)
+                    == (card.tier, card.latency, card.effective_from)
+        };
+        if rows.iter().any(same) {
+            return Err(DuplicateRow { model: model.to_owned(), place });
         }
-        scopes.insert(scope, row);
-        true
+        rows.push(Row { place, card });
+        Ok(())
+    }
+
+    /// Where these prices come from.
+    #[must_use]
+    pub fn source(&self) -> PriceSource {
+        self.source
+    }
+
+    /// Version of the source.
+    #[must_use]
+    pub fn version(&self) -> &Arc<str> {
+        &self.version
     }
 
     /// Number of rows.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.values().map(HashMap::len).sum()
+        self.models.values().map(Vec::len).sum()
     }
 
     /// Whether there is no row at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.models.is_empty()
     }
 
-    /// The row that prices a call: the exact scope, else the calling region's in-region row, else the in-region row.
-    /// The flag says that another scope than the called one had to stand in.
-    fn row(&self, called: &ModelRef, region: Option<&str>) -> Option<(&PriceRow, bool)> {
-        let scopes = self.rows.get(&called.model)?;
-        let in_region = |region: &str| scopes.get(&PriceScope::Region(region.to_owned()));
-        match &called.scope {
-            PriceScope::Default => {
-                region.and_then(in_region).or_else(|| scopes.get(&PriceScope::Default)).map(|row| (row, false))
-            }
-            PriceScope::Region(own) => {
-                in_region(own).or_else(|| scopes.get(&PriceScope::Default)).map(|row| (row, false))
-            }
-            scope @ (PriceScope::Geo(_) | PriceScope::Global) => match scopes.get(scope) {
-                Some(row) => Some((row, false)),
-                None => {
-                    region.and_then(in_region).or_else(|| scopes.get(&PriceScope::Default)).map(|row| (row, true))
-                }
-            },
-        }
+    /// Every row, in no particular order.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &Place, &RateCard)> {
+        self.models.iter().flat_map(|(model, rows)| rows.iter().map(move |row| (&**model, &row.place, &row.card)))
     }
 
-    /// Prices one call. An operator's `price_override` beats the book.
+    /// The row that prices a call. Exact scope in the caller's region, else the scope's general row, else the
+    /// in-region price of the caller's region: never another region's, and never another scope's without saying so.
     #[must_use]
-    pub fn quote(&self, query: &PriceQuery<'_>, price_override: Option<&Rates>) -> Quote {
-        if let Some(costed) = price_override.and_then(|rates| rates.cost(&query.tokens)) {
-            return Quote {
-                cost: costed.cost,
-                status: if costed.estimated { PricingStatus::Estimated } else { PricingStatus::Priced },
-                source: Some(PriceSource::Config),
-                version: Some(CONFIG_VERSION.to_owned()),
-            };
-        }
-        let found = self.row(&ModelRef::parse(query.model_id), query.region).and_then(|(row, other_scope)| {
-            let (rates, other_tier) = row.rates(query.tier, query.tokens.prompt())?;
-            let costed = rates.cost(&query.tokens)?;
-            // Latency-optimized prices are not in the book yet, so the standard ones stand in, visibly.
-            let estimated =
-                costed.estimated || other_scope || other_tier || query.latency == Latency::Optimized;
-            Some((costed.cost, estimated))
-        });
-        match found {
-            Some((cost, estimated)) => Quote {
-                cost,
-                status: if estimated { PricingStatus::Estimated } else { PricingStatus::Priced },
-                source: Some(self.source),
-                version: Some(self.version.clone()),
-            },
-            None => Quote::unpriced(),
-        }
-    }
-
-    /// The standard-tier, short-prompt prices of a model, for display.
-    #[must_use]
-    pub fn resolve(&self, model_id: &str, region: Option<&str>, price_override: Option<&Rates>) -> Option<ResolvedPrice> {
-        if let Some(rates) = price_override {
-            return Some(ResolvedPrice {
-                rates: *rates,
-                source: PriceSource::Config,
-                version: CONFIG_VERSION.to_owned(),
-            });
-        }
-        let (row, _) = self.row(&ModelRef::parse(model_id), region)?;
-        let (rates, _) = row.rates(ServiceTier::Default, 0)?;
-        Some(ResolvedPrice { rates, source: self.source, version: self.version.clone() })
+    pub fn find(&self, query: &RowQuery<'_>) -> Option<Found<'_>> {
+        let rows = self.models.get(query.model.model)?;
+        let region = query.region.or(query.model.region);
+        let own = [(query.model.scope, region), (query.model.scope, None)];
+        let stand_in = [(PriceScope::InRegion, region), (PriceScope::InRegion, None)];
+        let places = own.into_iter().chain(stand_in);
+        places.enumerate().find_map(|(index, (scope, region))| {
+            let here = |row: &&Row| row.place.scope == scope && row.place.region.as_deref() == region;
+            let (row, mut stand_ins) = best(rows.iter().filter(here), query)?;
+            stand_ins.scope = index >= own.len() && query.model.scope != PriceScope::InRegion;
+            Some(Found { place: &row.place, card: &row.card, stand_ins })
+        })
     }
 }
 
-/// The version reported for prices from the configuration, which carries none of its own.
-const CONFIG_VERSION: &str = "config";
+/// Among the rows of one place: the tier and latency asked for, else the standard ones; of these the latest in force.
+fn best<'a>(rows: impl Iterator<Item = &'a Row> + Clone, query: &RowQuery<'_>) -> Option<(&'a Row, StandIns)> {
+    let choices = [
+        (query.tier, query.latency),
+        (query.tier, Latency::Standard),
+        (ServiceTier::Default, query.latency),
+        (ServiceTier::Default, Latency::Standard),
+    ];
+    choices.into_iter().find_map(|(tier, latency)| {
+        let row = rows
+            .clone()
+            .filter(|row| row.card.tier == tier && row.card.latency == latency && row.card.in_force(query.at))
+            .max_by_key(|row| row.card.effective_from)?;
+        let stand_ins = StandIns { scope: false, tier: tier != query.tier, latency: latency != query.latency };
+        Some((row, stand_ins))
+    })
+}
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::super::embedded;
+    use super::super::rates::Rates;
     use super::*;
 
-    fn query<'a>(model_id: &'a str, tokens: TokenCounts) -> PriceQuery<'a> {
-        PriceQuery { model_id, region: None, tier: ServiceTier::Default, latency: Latency::Standard, tokens }
+    fn place(scope: &str, region: Option<&str>) -> Place {
+        Place { scope: PriceScope::parse(scope).unwrap(), region: region.map(Into::into) }
+    }
+
+    fn card(input: u64) -> RateCard {
+        RateCard { base: Rates { input: Some(input), output: Some(0), ..Rates::default() }, ..RateCard::default() }
+    }
+
+    fn find(book: &PriceBook, id: &str, region: Option<&str>, tier: ServiceTier, latency: Latency, at: i64) -> Option<(u64, StandIns)> {
+        let query = RowQuery { model: ModelRef::parse(id).unwrap(), region, tier, latency, at: Timestamp::from_second(at).unwrap() };
+        book.find(&query).map(|found| (found.card.base.input.unwrap(), found.stand_ins))
+    }
+
+    fn plain(book: &PriceBook, id: &str, region: Option<&str>) -> Option<(u64, bool)> {
+        find(book, id, region, ServiceTier::Default, Latency::Standard, 0).map(|(price, stand_ins)| (price, stand_ins.any()))
+    }
+
+    fn book() -> PriceBook {
+        let mut book = PriceBook::new(PriceSource::Embedded, "test");
+        for (scope, region, price) in [
+            ("in_region", None, 1),
+            ("in_region", Some("eu-south-1"), 2),
+            ("geo:eu", None, 3),
+            ("geo:eu", Some("eu-south-2"), 4),
+        ] {
+            book.insert("a.m", place(scope, region), card(price)).unwrap();
+        }
+        book
     }
 
     #[test]
-    fn the_default_labels_have_the_published_prices() {
-        let book = embedded().unwrap();
-        for (model, input, output) in [
-            ("amazon.nova-pro-v1:0", 800_000, 3_200_000),
-            ("amazon.nova-2-lite-v1:0", 330_000, 2_750_000),
-            ("amazon.nova-micro-v1:0", 35_000, 140_000),
-        ] {
-            let rates = book.resolve(model, None, None).unwrap().rates;
-            assert_eq!((rates.input, rates.output), (Some(input), Some(output)), "{model}");
+    fn the_callers_region_decides_within_a_scope_and_a_missing_scope_is_said() {
+        let book = book();
+        assert_eq!(plain(&book, "a.m", None), Some((1, false)));
+        assert_eq!(plain(&book, "a.m", Some("us-east-1")), Some((1, false)));
+        assert_eq!(plain(&book, "a.m", Some("eu-south-1")), Some((2, false)));
+        assert_eq!(plain(&book, "eu.a.m", Some("eu-south-1")), Some((3, false)));
+        assert_eq!(plain(&book, "eu.a.m", Some("eu-south-2")), Some((4, false)));
+        assert_eq!(plain(&book, "global.a.m", Some("eu-south-1")), Some((2, true)));
+        assert_eq!(plain(&book, "us.a.m", None), Some((1, true)));
+        assert_eq!(plain(&book, "a.other", None), None);
+        let arn = "arn:aws:bedrock:eu-south-1::foundation-model/a.m";
+        assert_eq!(plain(&book, arn, None), Some((2, false)));
+        assert_eq!(plain(&book, arn, Some("us-east-1")), Some((1, false)), "billed where the call is made");
+    }
+
+    #[test]
+    fn a_missing_tier_or_latency_is_priced_as_standard_and_said() {
+        let mut book = book();
+        let flex = RateCard { tier: ServiceTier::Flex, ..card(9) };
+        book.insert("a.m", place("in_region", None), flex).unwrap();
+        let at = |tier, latency| find(&book, "a.m", None, tier, latency, 0).unwrap();
+        assert_eq!(at(ServiceTier::Flex, Latency::Standard), (9, StandIns::default()));
+        assert_eq!(at(ServiceTier::Flex, Latency::Optimized), (9, StandIns { latency: true, ..StandIns::default() }));
+        assert_eq!(at(ServiceTier::Batch, Latency::Standard), (1, StandIns { tier: true, ..StandIns::default() }));
+    }
+
+    #[test]
+    fn the_latest_price_in_force_counts() {
+        let mut book = PriceBook::new(PriceSource::PricingApi, "test");
+        for (from, price) in [(None, 1), (Some(100), 2), (Some(200), 3)] {
+            let effective_from = from.map(|second| Timestamp::from_second(second).unwrap());
+            book.insert("a.m", place("in_region", None), RateCard { effective_from, ..card(price) }).unwrap();
+        }
+        for (at, price) in [(99, 1), (100, 2), (199, 2), (200, 3)] {
+            assert_eq!(find(&book, "a.m", None, ServiceTier::Default, Latency::Standard, at).unwrap().0, price);
         }
     }
 
     #[test]
-    fn an_unknown_model_is_unpriced_and_an_override_prices_it() {
-        let book = embedded().unwrap();
-        let tokens = TokenCounts { input: 1_000_000, output: 10, ..TokenCounts::default() };
-        let quote = book.quote(&query("acme.unknown-v1:0", tokens), None);
-        assert_eq!(quote, Quote::unpriced());
-        let rates = Rates { input: Some(7), output: Some(11), ..Rates::default() };
-        let quote = book.quote(&query("acme.unknown-v1:0", tokens), Some(&rates));
-        assert_eq!((quote.cost, quote.source), (PicoUsd::new(7_000_110), Some(PriceSource::Config)));
-    }
-
-    #[test]
-    fn a_tier_without_a_published_price_is_estimated_at_the_standard_one() {
-        let book = embedded().unwrap();
-        let tokens = TokenCounts { input: 1_000_000, ..TokenCounts::default() };
-        let mut asked = query("amazon.nova-2-lite-v1:0", tokens);
-        asked.tier = ServiceTier::Flex;
-        let flex = book.quote(&asked, None);
-        assert_eq!((flex.cost.to_micros_half_up(), flex.status), (165_000, PricingStatus::Priced));
-        asked.model_id = "ai21.jamba-instruct-v1:0";
-        let estimated = book.quote(&asked, None);
-        assert_eq!((estimated.cost.to_micros_half_up(), estimated.status), (500_000, PricingStatus::Estimated));
+    fn a_second_row_with_the_same_key_is_refused() {
+        let mut book = book();
+        assert!(book.insert("a.m", place("in_region", None), card(5)).is_err());
+        assert_eq!(plain(&book, "a.m", None), Some((1, false)));
     }
 }

@@ -1,16 +1,21 @@
 //! What a model call costs.
 //!
 //! A price is pico-dollars per unit (equal to micro-USD per one million units). The cost of a call is
-//! `Σ units × price`, exact. [`PriceBook`] finds the row, [`cost`](rates::Rates::cost) applies it.
+//! `Σ units × price`, exact. A model id is taken apart ([`ModelRef`]), finds its row in the books of a
+//! [`PriceCatalog`] (the most trusted first), and the row's [`Rates`] make the cost.
 
 mod book;
+mod catalog;
 mod model_id;
 mod rates;
+mod scope;
 mod snapshot;
 
-pub use book::{PriceBook, PriceQuery, Quote, ResolvedPrice};
-pub use model_id::{ModelRef, PriceScope};
-pub use rates::{Costed, MAX_COST_PER_SUBMISSION, MAX_PRICE, PriceRow, Rates, TierRates};
+pub use book::{DuplicateRow, Found, Place, PriceBook, RowQuery, StandIns, place_text};
+pub use catalog::{CONFIG_VERSION, PriceCatalog, PriceQuery, Quote, Resolved};
+pub use model_id::ModelRef;
+pub use rates::{CostLine, Costed, MAX_COST_PER_SUBMISSION, MAX_PRICE, RateCard, Rates};
+pub use scope::{Geo, PriceScope};
 pub use snapshot::{SnapshotError, embedded};
 
 use serde::{Deserialize, Serialize};
@@ -33,7 +38,7 @@ pub enum PricingStatus {
 pub enum PriceSource {
     /// Fetched from the AWS Price List.
     PricingApi,
-    /// Set by the operator in the label catalog.
+    /// Set by the operator in the configuration.
     Config,
     /// The stored copy of an earlier AWS Price List.
     Cached,
@@ -57,7 +62,7 @@ pub enum ServiceTier {
 }
 
 /// Latency profile of a call, as Bedrock's `performanceConfig.latency` names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Latency {
     /// The usual one.

@@ -129,12 +129,7 @@ fn applied_migration(row: &sqlx::sqlite::SqliteRow) -> Result<Migration, sqlx::E
     let applied_on: jiff::Timestamp = row.try_get::<String, _>("applied_on")?.parse().map_err(|_| unreadable())?;
     let applied_on = std::time::SystemTime::try_from(applied_on).map_err(|_| unreadable())?;
     let checksum = row.try_get::<String, _>("checksum")?.parse().map_err(|_| unreadable())?;
-    Ok(Migration::applied(
-        row.try_get("version")?,
-        row.try_get("name")?,
-        applied_on.into(),
-        checksum,
-    ))
+    Ok(Migration::applied(row.try_get("version")?, row.try_get("name")?, applied_on.into(), checksum))
 }
 
 #[cfg(test)]

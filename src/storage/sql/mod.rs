@@ -2,10 +2,10 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | [`posting`] | which submissions of a batch count and what the totals become: pure, no SQL |
-//! | [`columns`] | domain values as column values and back |
-//! | [`error`] | the one translation of database errors |
-//! | [`migrate`] | refinery's migrations run over an sqlx connection |
+//! | `posting` | which submissions of a batch count and what the totals become: pure, no SQL |
+//! | `columns` | domain values as column values and back |
+//! | `error` | the one translation of database errors |
+//! | `migrate` | refinery's migrations run over an sqlx connection |
 //! | [`sqlite`] | the embedded store |
 
 pub(crate) mod columns;

@@ -10,8 +10,8 @@ use futures::future::join_all;
 use uuid::Uuid;
 
 use crate::support::samples::{
-    acme, app, app_id, app_scope, client, day, hash, label, noon, noon_plus, org, org_scope, request_id,
-    sealed_client, state, usage, usage_of,
+    acme, app, app_id, app_scope, client, day, hash, label, noon, noon_plus, org, org_scope, request_id, sealed_client,
+    state, usage, usage_of,
 };
 use crate::support::stores::FreshStore;
 
@@ -21,7 +21,11 @@ async fn two_instances(fresh: &FreshStore) -> [Arc<dyn Storage>; 2] {
 }
 
 /// Runs `tasks` tasks at once, spread over the instances, and collects what they answer.
-async fn all_at_once<T, F>(stores: &[Arc<dyn Storage>; 2], tasks: usize, task: impl Fn(Arc<dyn Storage>, usize) -> F) -> Vec<T>
+async fn all_at_once<T, F>(
+    stores: &[Arc<dyn Storage>; 2],
+    tasks: usize,
+    task: impl Fn(Arc<dyn Storage>, usize) -> F,
+) -> Vec<T>
 where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
@@ -33,7 +37,8 @@ where
 pub(super) async fn identical_concurrent_submissions_count_once(fresh: FreshStore) {
     let stores = two_instances(&fresh).await;
     let outcomes =
-        all_at_once(&stores, 64, async |store, _| store.record_usage(&[usage("shop", 1)]).await.unwrap().remove(0)).await;
+        all_at_once(&stores, 64, async |store, _| store.record_usage(&[usage("shop", 1)]).await.unwrap().remove(0))
+            .await;
     let accepted = outcomes.iter().filter(|outcome| matches!(outcome, RecordOutcome::Accepted(_))).count();
     let duplicates = outcomes.iter().filter(|outcome| {
         matches!(outcome, RecordOutcome::Duplicate(first, totals)
@@ -54,8 +59,12 @@ pub(super) async fn of_concurrent_submissions_under_one_id_one_counts_and_all_ag
         UsageRecord { fingerprint: [u8::try_from((n / 2) % 2).unwrap(); 32], ..usage_of("shop", 1, label) }
     };
     let outcomes =
-        all_at_once(&stores, 32, move |store, n| async move { store.record_usage(&[variant(n)]).await.unwrap().remove(0) })
-            .await;
+        all_at_once(
+            &stores,
+            32,
+            move |store, n| async move { store.record_usage(&[variant(n)]).await.unwrap().remove(0) },
+        )
+        .await;
     let stored = stores[0].usage(acme(), &app_id("shop"), request_id(1)).await.unwrap().unwrap();
     let mut accepted = 0;
     for (n, outcome) in outcomes.iter().enumerate() {

@@ -41,10 +41,7 @@ pub(super) async fn replace_credential_replaces_at_the_expected_version_and_stor
     let sealed = sealed_client(org_scope(), 2, noon_plus(1)).sealed;
     store.replace_credential(&NewClient { credential: rotated.clone(), sealed }, 1).await.unwrap();
     assert_eq!(store.credential(&acme_client()).await.unwrap(), Some(rotated.clone()));
-    assert_eq!(
-        store.take_secret(&acme_client(), &[2; 32], noon()).await.unwrap(),
-        TakenSecret::Taken(vec![2, 0, 255])
-    );
+    assert_eq!(store.take_secret(&acme_client(), &[2; 32], noon()).await.unwrap(), TakenSecret::Taken(vec![2, 0, 255]));
     // Back to no earlier secret, and none to retrieve.
     let mut plain = rotated;
     plain.previous = None;
@@ -189,9 +186,8 @@ pub(super) async fn a_revocation_is_seen_by_other_instances(fresh: FreshStore) {
 
 pub(super) async fn token_state_has_the_current_epoch_and_none_where_the_client_is_gone(fresh: FreshStore) {
     let store = fresh.migrated().await;
-    let epoch_of = async |scope: Scope| {
-        store.token_state(&ClientId::of(scope), SESSION, TOKEN).await.unwrap().token_epoch
-    };
+    let epoch_of =
+        async |scope: Scope| store.token_state(&ClientId::of(scope), SESSION, TOKEN).await.unwrap().token_epoch;
     assert_eq!(epoch_of(org_scope()).await, None);
     store.create_org(&org(acme()), &client(org_scope(), 1)).await.unwrap();
     store.create_app(&app(acme(), "shop"), &client(app_scope("shop"), 2)).await.unwrap();

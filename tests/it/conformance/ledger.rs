@@ -16,9 +16,7 @@ use crate::support::stores::FreshStore;
 
 /// What several records come to.
 fn sum<'a>(records: impl IntoIterator<Item = &'a UsageRecord>) -> Counters {
-    records
-        .into_iter()
-        .fold(Counters::default(), |sum, record| sum.checked_add(&record.counters()).unwrap())
+    records.into_iter().fold(Counters::default(), |sum, record| sum.checked_add(&record.counters()).unwrap())
 }
 
 async fn stored_totals(store: &dyn Storage, record: &UsageRecord) -> LabelTotals {
@@ -154,8 +152,7 @@ pub(super) async fn a_record_adds_to_its_application_and_its_organization_in_day
     let shop_today = usage("shop", 1);
     let shop_earlier = usage_on("shop", 2, "2026-01-05");
     let blog_today = usage("blog", 3);
-    let outcomes =
-        store.record_usage(&[shop_earlier.clone(), blog_today.clone(), shop_today.clone()]).await.unwrap();
+    let outcomes = store.record_usage(&[shop_earlier.clone(), blog_today.clone(), shop_today.clone()]).await.unwrap();
     let expected = LabelTotals {
         app: SpendTotals { day: sum([&shop_today]), month: sum([&shop_today, &shop_earlier]) },
         org: SpendTotals {
@@ -360,7 +357,9 @@ pub(super) async fn a_repeat_across_midnight_belongs_to_the_first_day(fresh: Fre
 pub(super) async fn drift_is_the_signed_sum_of_client_minus_server(fresh: FreshStore) {
     let store = fresh.migrated().await;
     let mut drift = 0;
-    for (n, (client, server)) in [(5, 1_000_003), (2_000_000, 1), (0, 3_999_999), (7, 7), (1, 2_000_000)].iter().enumerate() {
+    for (n, (client, server)) in
+        [(5, 1_000_003), (2_000_000, 1), (0, 3_999_999), (7, 7), (1, 2_000_000)].iter().enumerate()
+    {
         let record = UsageRecord {
             cost_source: CostSource::Client,
             cost: PicoUsd::new(*client),

@@ -118,10 +118,7 @@ pub(super) async fn purge_forgets_usage_and_dedup_keys_recorded_strictly_before_
     assert_eq!(totals[&label("premium")].day.requests, 3);
     let again = store.record_usage(&records).await.unwrap();
     assert!(
-        matches!(
-            &again[..],
-            [RecordOutcome::Accepted(_), RecordOutcome::Duplicate(..), RecordOutcome::Duplicate(..)]
-        ),
+        matches!(&again[..], [RecordOutcome::Accepted(_), RecordOutcome::Duplicate(..), RecordOutcome::Duplicate(..)]),
         "{again:?}"
     );
 }
@@ -157,9 +154,8 @@ pub(super) async fn purge_forgets_totals_of_earlier_days_and_of_months_that_ende
     let dates = ["2025-11-30", "2025-12-31", "2026-01-01", "2026-01-30", "2026-01-31"];
     let records: Vec<_> = dates.iter().zip(1..).map(|(date, n)| usage_on("shop", n, date)).collect();
     store.record_usage(&records).await.unwrap();
-    let purge = async |before: &str| {
-        store.purge(&Retention { totals_before: day(before), ..keep_all() }, 100).await.unwrap()
-    };
+    let purge =
+        async |before: &str| store.purge(&Retention { totals_before: day(before), ..keep_all() }, 100).await.unwrap();
     let months = async || {
         let mut requests = Vec::new();
         for date in ["2025-11-30", "2025-12-31", "2026-01-31"] {
@@ -234,8 +230,7 @@ pub(super) async fn purge_forgets_at_most_a_batch_of_each_kind(fresh: FreshStore
         let record = usage_on("shop", u128::from(seed), &format!("2025-{seed:02}-01"));
         store.record_usage(&[record]).await.unwrap();
     }
-    let retention =
-        Retention { now: noon(), usage_before: noon_plus(1), totals_before: day("2026-01-01") };
+    let retention = Retention { now: noon(), usage_before: noon_plus(1), totals_before: day("2026-01-01") };
     let mut purged = Vec::new();
     for _ in 0..6 {
         purged.push(store.purge(&retention, 2).await.unwrap());
@@ -247,8 +242,7 @@ pub(super) async fn purge_forgets_at_most_a_batch_of_each_kind(fresh: FreshStore
 
 pub(super) async fn purging_an_empty_store_or_an_empty_batch_forgets_nothing(fresh: FreshStore) {
     let store = fresh.migrated().await;
-    let everything =
-        Retention { now: noon_plus(1), usage_before: noon_plus(1), totals_before: day("9999-12-31") };
+    let everything = Retention { now: noon_plus(1), usage_before: noon_plus(1), totals_before: day("9999-12-31") };
     assert_eq!(store.purge(&everything, 100).await.unwrap(), 0);
     store.record_usage(&[usage("shop", 1)]).await.unwrap();
     assert_eq!(store.purge(&everything, 0).await.unwrap(), 0);

@@ -4,9 +4,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bedrock_cost_keeper::storage::sql::{SqliteOptions, SqliteStorage};
-use bedrock_cost_keeper::storage::{
-    Fallbacks, Maintenance, SchemaStatus, StorageError, Tenants, UsageLedger, open,
-};
+use bedrock_cost_keeper::storage::{Fallbacks, Maintenance, SchemaStatus, StorageError, Tenants, UsageLedger, open};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 

@@ -91,10 +91,7 @@ pub(super) async fn delete_org_ends_its_apps_clients_sealed_secrets_and_fallback
     let neighbour_client = ClientId::of(neighbour.clone());
     assert!(store.tenant(&neighbour).await.unwrap().is_some());
     assert!(store.credential(&neighbour_client).await.unwrap().is_some());
-    assert!(matches!(
-        store.take_secret(&neighbour_client, &[2; 32], noon()).await.unwrap(),
-        TakenSecret::Taken(_)
-    ));
+    assert!(matches!(store.take_secret(&neighbour_client, &[2; 32], noon()).await.unwrap(), TakenSecret::Taken(_)));
     assert!(store.fallback(&neighbour, day("2026-01-23")).await.unwrap().is_some());
 }
 
@@ -227,9 +224,7 @@ pub(super) async fn update_app_conflicts_at_another_version_and_where_the_app_is
     assert_eq!(store.tenant(&app_scope("shop")).await.unwrap().unwrap().app, Some(app(acme(), "shop")));
 }
 
-pub(super) async fn delete_app_ends_its_client_sealed_secrets_and_fallback_states_and_nobody_elses(
-    fresh: FreshStore,
-) {
+pub(super) async fn delete_app_ends_its_client_sealed_secrets_and_fallback_states_and_nobody_elses(fresh: FreshStore) {
     let store = fresh.migrated().await;
     store.create_org(&org(acme()), &client(org_scope(), 1)).await.unwrap();
     for (name, seed) in [("shop", 2), ("shop2", 3)] {
@@ -297,17 +292,17 @@ pub(super) async fn tenant_reads_the_org_and_where_asked_for_its_app(fresh: Fres
     assert_eq!(store.tenant(&app_scope("Shop")).await.unwrap().unwrap().app, None);
 }
 
-pub(super) async fn a_tenant_created_again_has_a_new_life_in_which_old_tokens_and_secrets_stay_dead(
-    fresh: FreshStore,
-) {
+pub(super) async fn a_tenant_created_again_has_a_new_life_in_which_old_tokens_and_secrets_stay_dead(fresh: FreshStore) {
     let store = fresh.migrated().await;
     let (org_client, app_client) = (ClientId::of(org_scope()), ClientId::of(app_scope("shop")));
     for life in [1, 2] {
         store.create_org(&org(acme()), &sealed_client(org_scope(), life, noon_plus(1))).await.unwrap();
-        store.create_app(&app(acme(), "shop"), &sealed_client(app_scope("shop"), 10 + life, noon_plus(1))).await.unwrap();
-        let epoch_of = async |client: &ClientId| {
-            store.token_state(client, epoch(90), epoch(91)).await.unwrap().token_epoch
-        };
+        store
+            .create_app(&app(acme(), "shop"), &sealed_client(app_scope("shop"), 10 + life, noon_plus(1)))
+            .await
+            .unwrap();
+        let epoch_of =
+            async |client: &ClientId| store.token_state(client, epoch(90), epoch(91)).await.unwrap().token_epoch;
         assert_eq!(epoch_of(&org_client).await, Some(epoch(life)));
         assert_eq!(epoch_of(&app_client).await, Some(epoch(10 + life)));
         if life == 1 {

@@ -32,16 +32,10 @@ pub(super) async fn totals_have_every_label_with_usage_in_the_month(fresh: Fresh
     let later = UsageRecord { day: day("2026-01-31"), ..usage("shop", 3) };
     let other_app = usage_of("blog", 4, "standard");
     let other_month = UsageRecord { day: day("2025-12-31"), ..usage_of("shop", 5, "standard") };
-    store
-        .record_usage(&[today.clone(), earlier.clone(), later.clone(), other_app, other_month])
-        .await
-        .unwrap();
+    store.record_usage(&[today.clone(), earlier.clone(), later.clone(), other_app, other_month]).await.unwrap();
     let totals = store.totals(&app_scope("shop"), today.day).await.unwrap();
     let expected = BTreeMap::from([
-        (
-            label("premium"),
-            SpendTotals { day: today.counters(), month: plus(&today.counters(), &later.counters()) },
-        ),
+        (label("premium"), SpendTotals { day: today.counters(), month: plus(&today.counters(), &later.counters()) }),
         (label("economy"), SpendTotals { day: Counters::default(), month: earlier.counters() }),
     ]);
     assert_eq!(totals, expected);
@@ -139,8 +133,7 @@ async fn populated(store: &dyn Storage) -> Vec<UsageRecord> {
             }
         }
     }
-    let neighbour: Vec<_> =
-        records.iter().map(|record| UsageRecord { org_id: org_id(9), ..record.clone() }).collect();
+    let neighbour: Vec<_> = records.iter().map(|record| UsageRecord { org_id: org_id(9), ..record.clone() }).collect();
     store.record_usage(&neighbour).await.unwrap();
     store.record_usage(&records).await.unwrap();
     records
@@ -222,8 +215,7 @@ pub(super) async fn daily_totals_page_strictly_after_a_key_in_every_breakdown(fr
             let mut seen = Vec::new();
             let mut after: Option<DailyTotalKey> = None;
             loop {
-                let page =
-                    store.daily_totals(acme(), breakdown, range.clone(), after.as_ref(), limit).await.unwrap();
+                let page = store.daily_totals(acme(), breakdown, range.clone(), after.as_ref(), limit).await.unwrap();
                 assert!(page.len() <= usize::try_from(limit).unwrap());
                 let Some(last) = page.last() else { break };
                 after = Some(DailyTotalKey {

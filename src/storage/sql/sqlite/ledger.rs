@@ -13,7 +13,9 @@ use super::rows::{CounterRow, UsageRow, counter_columns, usage_columns};
 use crate::domain::calendar::{Day, Month};
 use crate::domain::ids::{AppId, ModelLabel, OrgId, RequestId, Scope};
 use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
-use crate::storage::contract::{Breakdown, DailyTotal, DailyTotalKey, IngestLimits, RecordOutcome, Result, UsageLedger};
+use crate::storage::contract::{
+    Breakdown, DailyTotal, DailyTotalKey, IngestLimits, RecordOutcome, Result, UsageLedger,
+};
 use crate::storage::error::StorageError;
 use crate::storage::sql::columns::{self, CounterColumns, RecordAmounts, app_key, app_of_key, instant, millis};
 use crate::storage::sql::error::corrupt;
@@ -171,14 +173,29 @@ macro_rules! totals_sql {
     ($table:literal, $period:literal) => {
         TotalsSql {
             select: concat!(
-                "SELECT org_id, ", $period, " AS period, app_id, model_label, ", counter_columns!(), " FROM ", $table,
-                " WHERE (org_id, ", $period, ", app_id, model_label) IN ("
+                "SELECT org_id, ",
+                $period,
+                " AS period, app_id, model_label, ",
+                counter_columns!(),
+                " FROM ",
+                $table,
+                " WHERE (org_id, ",
+                $period,
+                ", app_id, model_label) IN ("
             ),
             insert: concat!(
-                "INSERT INTO ", $table, " (org_id, ", $period, ", app_id, model_label, ", counter_columns!(), ") "
+                "INSERT INTO ",
+                $table,
+                " (org_id, ",
+                $period,
+                ", app_id, model_label, ",
+                counter_columns!(),
+                ") "
             ),
             on_conflict: concat!(
-                " ON CONFLICT (org_id, ", $period, ", app_id, model_label) DO UPDATE SET \
+                " ON CONFLICT (org_id, ",
+                $period,
+                ", app_id, model_label) DO UPDATE SET \
                  cost_micros = excluded.cost_micros, cost_residue = excluded.cost_residue, \
                  drift_micros = excluded.drift_micros, drift_residue = excluded.drift_residue, \
                  requests = excluded.requests, errors = excluded.errors, \
@@ -252,7 +269,10 @@ impl TotalRow {
     }
 }
 
-async fn read_totals(connection: &mut SqliteConnection, keys: &BTreeSet<TotalKey>) -> Result<BTreeMap<TotalKey, Total>> {
+async fn read_totals(
+    connection: &mut SqliteConnection,
+    keys: &BTreeSet<TotalKey>,
+) -> Result<BTreeMap<TotalKey, Total>> {
     let mut totals = BTreeMap::new();
     let (days, months): (Vec<_>, Vec<_>) = keys.iter().partition(|key| key.period.is_day());
     for keys in statement_rows(&days).chain(statement_rows(&months)) {

@@ -140,7 +140,9 @@ fn pool_options(connections: u32, options: &SqliteOptions) -> PoolOptions<Sqlite
         // Some errors (disk full, I/O) make SQLite roll back by itself; the driver then believes that the transaction
         // is still open, and the connection could never begin another one. It is replaced. No race: a connection is
         // returned to the pool only after the rollback that its transaction left behind.
-        .before_acquire(|connection: &mut SqliteConnection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }))
+        .before_acquire(|connection: &mut SqliteConnection, _| {
+            Box::pin(async move { Ok(!connection.is_in_transaction()) })
+        })
 }
 
 /// Makes sure that the file exists and is readable by nobody else. SQLite gives its `-wal` and `-shm` files the mode of

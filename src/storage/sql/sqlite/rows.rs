@@ -141,9 +141,9 @@ impl TryFrom<FallbackRow> for FallbackState {
     fn try_from(row: FallbackRow) -> Result<Self, StorageError> {
         let reason = match (row.reason.as_str(), row.reason_label) {
             ("MANUAL_OVERRIDE", None) => FallbackReason::ManualOverride,
-            ("QUOTA_EXCEEDED", Some(label)) => FallbackReason::QuotaExceeded(
-                label.parse().map_err(|_| corrupt("fallback_states.reason_label"))?,
-            ),
+            ("QUOTA_EXCEEDED", Some(label)) => {
+                FallbackReason::QuotaExceeded(label.parse().map_err(|_| corrupt("fallback_states.reason_label"))?)
+            }
             _ => return Err(corrupt("fallback_states.reason")),
         };
         Ok(Self {

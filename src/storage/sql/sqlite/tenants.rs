@@ -58,7 +58,8 @@ impl Tenants for SqliteStorage {
     async fn delete_org(&self, org_id: OrgId) -> Result<bool> {
         let mut transaction = self.write().await?;
         sqlx::query("DELETE FROM fallback_states WHERE org_id = ?1").bind(org_id.0).execute(&mut *transaction).await?;
-        let deleted = sqlx::query("DELETE FROM orgs WHERE org_id = ?1").bind(org_id.0).execute(&mut *transaction).await?;
+        let deleted =
+            sqlx::query("DELETE FROM orgs WHERE org_id = ?1").bind(org_id.0).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(deleted.rows_affected() > 0)
     }
