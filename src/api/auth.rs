@@ -35,7 +35,9 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, ApiErro
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim())
         .ok_or_else(|| {
-            ApiError::unauthorized("send an access token as 'Authorization: Bearer …' or a provisioning key as 'X-API-Key: …'")
+            ApiError::unauthorized(
+                "send an access token as 'Authorization: Bearer …' or a provisioning key as 'X-API-Key: …'",
+            )
         })?;
     Ok(state.services.verify_access_token(token).await?)
 }

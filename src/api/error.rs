@@ -157,15 +157,15 @@ impl From<ServiceError> for ApiError {
         let message = error.to_string();
         match error {
             ServiceError::InvalidRequest { field, reason } => Self::invalid(field, reason),
-            ServiceError::OutsideWindow(window) => Self::invalid(
-                "timestamp",
-                format!("must lie between {} and {}", window.from, window.to),
-            )
-            .with_details(json!({
-                "field": "timestamp",
-                "accepted_from": window.from.to_string(),
-                "accepted_to": window.to.to_string(),
-            })),
+            ServiceError::OutsideWindow(window) => {
+                Self::invalid("timestamp", format!("must lie between {} and {}", window.from, window.to)).with_details(
+                    json!({
+                        "field": "timestamp",
+                        "accepted_from": window.from.to_string(),
+                        "accepted_to": window.to.to_string(),
+                    }),
+                )
+            }
             ServiceError::InvalidConfig(InvalidConfig { field, .. }) => {
                 Self::new(StatusCode::BAD_REQUEST, "INVALID_CONFIG", message).with_details(json!({ "field": field }))
             }

@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 
 use super::error::{ApiError, ErrorResponse};
-use super::router::ApiState;
 use super::instant;
+use super::router::ApiState;
 
 /// Header of the request id.
 pub const REQUEST_ID_HEADER: HeaderName = HeaderName::from_static("x-request-id");

@@ -1,5 +1,7 @@
 //! `serve`: start, say where everything is, serve, drain.
 
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
@@ -51,9 +53,13 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
     let jobs = start_jobs(config, &app.services, &metrics, &stop).await?;
-    greet(address, config, &secrets, started);
+    let mut greeting = greeting(address, config, &secrets, started)?;
     if let Some(sample) = sample {
-        println!("{}", sample.instructions(&base_url(address), &key_expression(&secrets)));
+        writeln!(greeting, "{}", sample.instructions(&base_url(address), &key_expression(&secrets)))?;
+    }
+    // Whoever started the service may have stopped listening to it: that is no reason to stop serving.
+    if let Err(error) = std::io::stdout().write_all(greeting.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        tracing::debug!(%error, "nobody reads the greeting");
     }
 
     let limits = ServerLimits {
@@ -153,27 +159,40 @@ fn key_expression(secrets: &ResolvedSecrets) -> String {
     }
 }
 
-fn greet(address: SocketAddr, config: &Config, secrets: &ResolvedSecrets, started: Instant) {
+fn greeting(
+    address: SocketAddr,
+    config: &Config,
+    secrets: &ResolvedSecrets,
+    started: Instant,
+) -> Result<String, std::fmt::Error> {
+    let mut out = String::new();
     let url = base_url(address);
-    println!("Bedrock Cost Keeper {} is ready after {} ms", crate::api::public::VERSION, started.elapsed().as_millis());
-    println!("  API       {url}/api/v1");
-    println!("  Docs      {url}/docs");
-    println!("  Store     {}", config.storage.url);
+    writeln!(
+        out,
+        "Bedrock Cost Keeper {} is ready after {} ms",
+        crate::api::public::VERSION,
+        started.elapsed().as_millis()
+    )?;
+    writeln!(out, "  API       {url}/api/v1")?;
+    writeln!(out, "  Docs      {url}/docs")?;
+    writeln!(out, "  Store     {}", config.storage.url)?;
     if let Some(directory) = &secrets.location {
         let fresh = if secrets.created { "created now, " } else { "" };
-        println!("  Secrets   {} ({fresh}readable by you only)", directory.display());
+        writeln!(out, "  Secrets   {} ({fresh}readable by you only)", directory.display())?;
     }
     let key = key_expression(secrets);
-    println!();
-    println!("First call, in another terminal:");
+    writeln!(out)?;
+    writeln!(out, "First call, in another terminal:")?;
     if key == "$COST_KEEPER_KEY" {
-        println!("  # COST_KEEPER_KEY: one of your auth.provisioning_keys");
+        writeln!(out, "  # COST_KEEPER_KEY: one of your auth.provisioning_keys")?;
     }
-    println!("  curl -sS -X PUT {url}/api/v1/orgs/550e8400-e29b-41d4-a716-446655440000 \\");
-    println!("    -H \"X-API-Key: {key}\" -H 'Content-Type: application/json' \\");
-    println!(
+    writeln!(out, "  curl -sS -X PUT {url}/api/v1/orgs/550e8400-e29b-41d4-a716-446655440000 \\")?;
+    writeln!(out, "    -H \"X-API-Key: {key}\" -H 'Content-Type: application/json' \\")?;
+    writeln!(
+        out,
         "    -d '{{\"org_name\":\"Acme\",\"timezone\":\"UTC\",\"quota_scope\":\"APP\",\"model_ordering\":[\"premium\",\"economy\"],\
          \"quotas\":{{\"premium\":10000000,\"economy\":1000000}},\"secret_delivery\":\"inline\"}}'"
-    );
-    println!();
+    )?;
+    writeln!(out)?;
+    Ok(out)
 }

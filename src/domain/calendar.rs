@@ -299,8 +299,14 @@ mod tests {
     }
 
     const ZONES: [&str; 8] = [
-        "UTC", "America/New_York", "America/Sao_Paulo", "Europe/London",
-        "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Apia", "Africa/Casablanca",
+        "UTC",
+        "America/New_York",
+        "America/Sao_Paulo",
+        "Europe/London",
+        "Asia/Kolkata",
+        "Australia/Lord_Howe",
+        "Pacific/Apia",
+        "Africa/Casablanca",
     ];
 
     proptest! {

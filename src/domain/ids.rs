@@ -199,10 +199,7 @@ impl ClientId {
 impl FromStr for ClientId {
     type Err = InvalidId;
     fn from_str(text: &str) -> Result<Self, InvalidId> {
-        let invalid = InvalidId {
-            what: "client_id",
-            expected: "org-{org_id} or org-{org_id}-app-{app_id}",
-        };
+        let invalid = InvalidId { what: "client_id", expected: "org-{org_id} or org-{org_id}-app-{app_id}" };
         let rest = text.strip_prefix("org-").ok_or_else(|| invalid.clone())?;
         let (org, tail) = rest.split_at_checked(36).ok_or_else(|| invalid.clone())?;
         let org_id: OrgId = org.parse().map_err(|_| invalid.clone())?;

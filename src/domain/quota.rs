@@ -174,7 +174,10 @@ mod tests {
         };
         assert_eq!(both(500_000_000).period, QuotaPeriod::Day, "the day wins a tie");
         let month = both(1_000_000_000);
-        assert_eq!((month.period, month.status, month.quota), (QuotaPeriod::Month, QuotaStatus::Exceeded, MicroUsd(1_000)));
+        assert_eq!(
+            (month.period, month.status, month.quota),
+            (QuotaPeriod::Month, QuotaStatus::Exceeded, MicroUsd(1_000))
+        );
         assert!(month.month_exceeded);
         assert_eq!(both(950_000_000).status, QuotaStatus::Tight);
     }

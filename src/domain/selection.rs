@@ -120,7 +120,8 @@ pub enum Decision {
 #[must_use]
 pub fn choose(input: &SelectionInput<'_>) -> Decision {
     let position_of = |label: &ModelLabel| input.labels.iter().position(|(candidate, _)| candidate == label);
-    let state = input.fallback.filter(|_| input.sticky).and_then(|state| Some((position_of(&state.model_label)?, state)));
+    let state =
+        input.fallback.filter(|_| input.sticky).and_then(|state| Some((position_of(&state.model_label)?, state)));
     let start = state.map_or(0, |(position, _)| position);
     let found = input
         .labels

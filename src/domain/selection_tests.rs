@@ -106,7 +106,11 @@ fn when_nothing_is_left_the_policy_decides() {
     let economy = state("economy", FallbackReason::QuotaExceeded(label("standard")));
     assert_eq!(pick(&chain([false, false, true]), Some(&economy), true), Decision::Exhausted);
     let last = choose(&SelectionInput {
-        labels: &labels, fallback: None, sticky: true, exhausted_policy: ExhaustedPolicy::Last, now: now(),
+        labels: &labels,
+        fallback: None,
+        sticky: true,
+        exhausted_policy: ExhaustedPolicy::Last,
+        now: now(),
     });
     assert_eq!(recommended(&last), (2, "ALL_QUOTAS_EXCEEDED".into(), false));
 }

@@ -387,7 +387,10 @@ fn validate_quotas(field: &str, quotas: &Quotas) -> Result<(), InvalidConfig> {
     }
     for (label, quota) in quotas {
         if i64::try_from(quota.0).is_err() {
-            return Err(InvalidConfig::new(format!("{field}.{label}"), "must be between 0 and 9223372036854775807 micro-USD"));
+            return Err(InvalidConfig::new(
+                format!("{field}.{label}"),
+                "must be between 0 and 9223372036854775807 micro-USD",
+            ));
         }
     }
     Ok(())

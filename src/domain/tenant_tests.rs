@@ -98,13 +98,20 @@ fn an_impossible_organization_is_refused_with_the_field_named() {
     assert_eq!(refused(|c| c.model_ordering.clear()), "model_ordering");
     assert_eq!(refused(|c| c.model_ordering.push(label("premium"))), "model_ordering[2]");
     assert_eq!(refused(|c| c.model_ordering.push(label("huge"))), "model_ordering[2]");
-    assert_eq!(refused(|c| { c.quotas.remove(&label("standard")); }), "quotas.standard");
-    assert_eq!(refused(|c| { c.quotas.insert(label("premium"), MicroUsd(u64::MAX)); }), "quotas.premium");
-    assert_eq!(refused(|c| c.overrides.tight_mode_threshold_pct = Some(49)), "overrides.tight_mode_threshold_pct");
     assert_eq!(
-        refused(|c| c.overrides.refresh_interval_tight_secs = Some(0)),
-        "overrides.refresh_interval_tight_secs"
+        refused(|c| {
+            c.quotas.remove(&label("standard"));
+        }),
+        "quotas.standard"
     );
+    assert_eq!(
+        refused(|c| {
+            c.quotas.insert(label("premium"), MicroUsd(u64::MAX));
+        }),
+        "quotas.premium"
+    );
+    assert_eq!(refused(|c| c.overrides.tight_mode_threshold_pct = Some(49)), "overrides.tight_mode_threshold_pct");
+    assert_eq!(refused(|c| c.overrides.refresh_interval_tight_secs = Some(0)), "overrides.refresh_interval_tight_secs");
 }
 
 #[test]
@@ -119,5 +126,8 @@ fn an_application_may_order_its_own_profiles_but_needs_a_quota_for_each_label_in
     // With scope ORG the application's own quotas do not count.
     let shared = OrgConfig { quota_scope: QuotaScope::Org, ..org_config() };
     assert_eq!(validate_app(&config, &shared, &catalog(), &profiles).unwrap_err().field, "quotas.my-profile");
-    assert_eq!(validate_app(&config, &org_config(), &catalog(), &BTreeSet::new()).unwrap_err().field, "model_ordering[0]");
+    assert_eq!(
+        validate_app(&config, &org_config(), &catalog(), &BTreeSet::new()).unwrap_err().field,
+        "model_ordering[0]"
+    );
 }

@@ -76,8 +76,7 @@ mod tests {
 
     #[test]
     fn retention_is_counted_back_from_now() {
-        let policy =
-            PurgePolicy { usage_days: 35, totals_days: 400, interval: Duration::from_secs(1), batch: 10 };
+        let policy = PurgePolicy { usage_days: 35, totals_days: 400, interval: Duration::from_secs(1), batch: 10 };
         let retention = policy.retention("2026-11-23T10:00:00Z".parse().unwrap()).unwrap();
         assert_eq!(retention.usage_before, "2026-10-19T10:00:00Z".parse().unwrap());
         assert_eq!(retention.totals_before.to_string(), "2025-10-19");

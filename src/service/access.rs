@@ -181,7 +181,8 @@ impl TokenAccess {
 
 const NOT_ADMIN: ServiceError = ServiceError::Forbidden("this needs a provisioning key in X-API-Key");
 const NOT_CLIENT: ServiceError = ServiceError::Forbidden("this needs a client's access token");
-const OTHER_TENANT: ServiceError = ServiceError::Forbidden("the access token belongs to another organization or application");
+const OTHER_TENANT: ServiceError =
+    ServiceError::Forbidden("the access token belongs to another organization or application");
 const NOT_PERMITTED: ServiceError = ServiceError::Forbidden("the access token's scope does not include this");
 
 impl Caller {

@@ -137,9 +137,8 @@ pub fn open(sealed: &[u8], token: &SecretString, client_id: &ClientId) -> Result
     let (nonce, ciphertext) = sealed.split_at_checked(NONCE_LEN).ok_or_else(broken)?;
     let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| broken())?;
     let mut buffer = ciphertext.to_vec();
-    let plain = key_from(token)?
-        .open_in_place(nonce, Aad::from(client_id.to_string()), &mut buffer)
-        .map_err(|_| broken())?;
+    let plain =
+        key_from(token)?.open_in_place(nonce, Aad::from(client_id.to_string()), &mut buffer).map_err(|_| broken())?;
     Ok(std::str::from_utf8(plain).map_err(|_| broken())?.to_owned().into())
 }
 

@@ -62,25 +62,17 @@ impl Services {
     /// # Errors
     /// [`ServiceError::InvalidConfig`] naming the place in the file; then nothing was changed. A failure of the store
     /// in the middle leaves what was done before; repeating the import completes it.
-    pub async fn import(
-        &self,
-        access: &ProvisioningAccess,
-        orgs: &[ImportOrg],
-        dry_run: bool,
-    ) -> Result<ImportReport> {
+    pub async fn import(&self, access: &ProvisioningAccess, orgs: &[ImportOrg], dry_run: bool) -> Result<ImportReport> {
         let changes = self.plan(orgs).await?;
         let mut credentials = Vec::new();
         if !dry_run {
             let options = PutOptions { delivery: SecretDelivery::Token, create_only: false };
             for org in orgs {
-                if let Put::Created(_, issued) =
-                    self.put_org(access, org.org_id, org.draft.clone(), options).await?
-                {
+                if let Put::Created(_, issued) = self.put_org(access, org.org_id, org.draft.clone(), options).await? {
                     credentials.push(issued);
                 }
                 for (app_id, config) in &org.apps {
-                    let (put, _) =
-                        self.put_app(access, org.org_id, app_id.clone(), config.clone(), options).await?;
+                    let (put, _) = self.put_app(access, org.org_id, app_id.clone(), config.clone(), options).await?;
                     if let Put::Created(_, issued) = put {
                         credentials.push(issued);
                     }
@@ -108,13 +100,7 @@ impl Services {
         Ok(changes)
     }
 
-    async fn plan_apps(
-        &self,
-        at: &str,
-        org: &ImportOrg,
-        config: &OrgConfig,
-        changes: &mut Vec<Change>,
-    ) -> Result<()> {
+    async fn plan_apps(&self, at: &str, org: &ImportOrg, config: &OrgConfig, changes: &mut Vec<Change>) -> Result<()> {
         let mut seen = BTreeSet::new();
         for (index, (app_id, app)) in org.apps.iter().enumerate() {
             let at = format!("{at}.apps[{index}]");
@@ -147,7 +133,9 @@ fn within(at: &str, error: ServiceError) -> ServiceError {
         ServiceError::InvalidConfig(InvalidConfig { field, reason }) => {
             InvalidConfig { field: format!("{at}.{field}"), reason }.into()
         }
-        ServiceError::Conflict { message, field } => ServiceError::Conflict { message: format!("{at}: {message}"), field },
+        ServiceError::Conflict { message, field } => {
+            ServiceError::Conflict { message: format!("{at}: {message}"), field }
+        }
         other => other,
     }
 }

@@ -69,9 +69,8 @@ impl Ingest {
             ServiceError::Unavailable(why.to_owned())
         };
         let wanted = u32::try_from(records.len()).map_err(|_| refused("the batch is too large"))?;
-        let room = Arc::clone(&self.room)
-            .try_acquire_many_owned(wanted)
-            .map_err(|_| refused("the ingest queue is full"))?;
+        let room =
+            Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| refused("the ingest queue is full"))?;
         let (reply, answer) = oneshot::channel();
         self.jobs.send(Job { records, reply, _room: room }).map_err(|_| refused("the service is shutting down"))?;
         match answer.await {
@@ -152,15 +151,20 @@ async fn commit(storage: &dyn Storage, group: Vec<Job>) {
         Err(error) => {
             tracing::warn!(%error, submissions = joined.len(), "a group of submissions was not committed");
             metrics::counter!("ingest_commit_failures_total").increment(1);
-            let alone = replies.len() == 1;
+            let not_committed = || StorageError::Unavailable("the store did not commit".to_owned());
+            // A failure that is not the store's condition may come from one job: the others get their own try.
+            let mut try_alone = replies.len() > 1 && !error.is_transient();
             let mut rest = joined.into_iter();
             for ((reply, _room), size) in replies.into_iter().zip(sizes) {
                 let records: Vec<UsageRecord> = rest.by_ref().take(size).collect();
-                // A failure that is not the store's condition may come from one job: the others get their own try.
-                let answer = if alone || error.is_transient() {
-                    Err(StorageError::Unavailable("the store did not commit".to_owned()))
+                let answer = if try_alone {
+                    record(storage, &records).await.map_err(|error| {
+                        tracing::warn!(%error, submissions = size, "submissions were not committed alone either");
+                        try_alone = !error.is_transient();
+                        not_committed()
+                    })
                 } else {
-                    record(storage, &records).await
+                    Err(not_committed())
                 };
                 let _ = reply.send(answer);
             }

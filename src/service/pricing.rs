@@ -6,9 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use jiff::Timestamp;
 
 use crate::domain::catalog::LabelEntry;
-use crate::domain::pricing::{
-    Latency, PriceCatalog, PriceQuery, PriceSource, Quote, Rates, ServiceTier,
-};
+use crate::domain::pricing::{Latency, PriceCatalog, PriceQuery, PriceSource, Quote, Rates, ServiceTier};
 use crate::domain::tokens::TokenCounts;
 
 /// Most distinct unpriced models that are remembered to warn about each only once. Model ids come from callers, so
@@ -84,11 +82,7 @@ impl Pricer {
         };
         let catalog = self.catalog();
         let resolved = catalog.resolve(&query, entry.price_override.as_ref())?;
-        Some(StandardPrice {
-            rates: *resolved.rates,
-            source: resolved.source,
-            version: Arc::clone(resolved.version),
-        })
+        Some(StandardPrice { rates: *resolved.rates, source: resolved.source, version: Arc::clone(resolved.version) })
     }
 
     fn warn_once(&self, model_id: &str) {

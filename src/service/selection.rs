@@ -132,8 +132,7 @@ impl Services {
             entry,
             reason,
             quota,
-            sticky_fallback_active: effective.sticky_fallback_enabled.value
-                && fallback.filter(in_ordering).is_some(),
+            sticky_fallback_active: effective.sticky_fallback_enabled.value && fallback.filter(in_ordering).is_some(),
             tight,
             refresh_interval_secs: if tight {
                 effective.refresh_interval_tight_secs.value

@@ -329,4 +329,3 @@ pub trait Maintenance: Send + Sync {
     /// Ends all connections. Later calls may fail.
     async fn close(&self);
 }
-

@@ -72,9 +72,10 @@ fn each_layer_names_only_the_layers_it_may_know() {
     let mut broken = Vec::new();
     let mut checked = 0;
     for (file, code) in sources() {
-        let Some((_, allowed)) = MAY_USE.iter().find(|(layer, _)| {
-            file == *layer || file.strip_prefix(layer).is_some_and(|rest| rest.starts_with('/'))
-        }) else {
+        let Some((_, allowed)) = MAY_USE
+            .iter()
+            .find(|(layer, _)| file == *layer || file.strip_prefix(layer).is_some_and(|rest| rest.starts_with('/')))
+        else {
             continue;
         };
         checked += 1;
@@ -92,7 +93,10 @@ fn each_layer_names_only_the_layers_it_may_know() {
 fn only_wiring_names_a_backend() {
     let named: Vec<_> = sources()
         .into_iter()
-        .filter(|(file, _)| !file.starts_with("storage/sql/") && !["app.rs", "storage/open.rs", "storage/mod.rs"].contains(&file.as_str()))
+        .filter(|(file, _)| {
+            !file.starts_with("storage/sql/")
+                && !["app.rs", "storage/open.rs", "storage/mod.rs"].contains(&file.as_str())
+        })
         .filter(|(_, code)| BACKENDS.iter().any(|backend| code.contains(backend)))
         .map(|(file, _)| file)
         .collect();
@@ -101,12 +105,17 @@ fn only_wiring_names_a_backend() {
 
 #[test]
 fn the_domain_is_pure() {
-    let forbidden = ["async ", ".await", "std::fs", "std::net", "std::env", "tokio", "sqlx", "axum", "reqwest", "Instant::now"];
+    let forbidden =
+        ["async ", ".await", "std::fs", "std::net", "std::env", "tokio", "sqlx", "axum", "reqwest", "Instant::now"];
     let impure: Vec<_> = sources()
         .into_iter()
         .filter(|(file, _)| file.starts_with("domain/"))
         .flat_map(|(file, code)| {
-            forbidden.iter().filter(|word| code.contains(*word)).map(|word| format!("{file}: {word}")).collect::<Vec<_>>()
+            forbidden
+                .iter()
+                .filter(|word| code.contains(*word))
+                .map(|word| format!("{file}: {word}"))
+                .collect::<Vec<_>>()
         })
         .collect();
     assert!(impure.is_empty(), "{impure:?}");
@@ -114,6 +123,7 @@ fn the_domain_is_pure() {
 
 #[test]
 fn no_source_file_is_too_long_to_be_read_in_one_sitting() {
-    let long: Vec<_> = sources().into_iter().filter(|(_, code)| code.lines().count() > 500).map(|(file, _)| file).collect();
+    let long: Vec<_> =
+        sources().into_iter().filter(|(_, code)| code.lines().count() > 500).map(|(file, _)| file).collect();
     assert!(long.is_empty(), "{long:?}");
 }

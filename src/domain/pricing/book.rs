@@ -200,13 +200,27 @@ mod tests {
         RateCard { base: Rates { input: Some(input), output: Some(0), ..Rates::default() }, ..RateCard::default() }
     }
 
-    fn find(book: &PriceBook, id: &str, region: Option<&str>, tier: ServiceTier, latency: Latency, at: i64) -> Option<(u64, StandIns)> {
-        let query = RowQuery { model: ModelRef::parse(id).unwrap(), region, tier, latency, at: Timestamp::from_second(at).unwrap() };
+    fn find(
+        book: &PriceBook,
+        id: &str,
+        region: Option<&str>,
+        tier: ServiceTier,
+        latency: Latency,
+        at: i64,
+    ) -> Option<(u64, StandIns)> {
+        let query = RowQuery {
+            model: ModelRef::parse(id).unwrap(),
+            region,
+            tier,
+            latency,
+            at: Timestamp::from_second(at).unwrap(),
+        };
         book.find(&query).map(|found| (found.card.base.input.unwrap(), found.stand_ins))
     }
 
     fn plain(book: &PriceBook, id: &str, region: Option<&str>) -> Option<(u64, bool)> {
-        find(book, id, region, ServiceTier::Default, Latency::Standard, 0).map(|(price, stand_ins)| (price, stand_ins.any()))
+        find(book, id, region, ServiceTier::Default, Latency::Standard, 0)
+            .map(|(price, stand_ins)| (price, stand_ins.any()))
     }
 
     fn book() -> PriceBook {

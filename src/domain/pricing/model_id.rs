@@ -43,7 +43,9 @@ impl<'a> ModelRef<'a> {
         let (kind, name) = parts.nth(1)?.split_once('/')?;
         let region = (!region.is_empty()).then_some(region);
         match (service, kind) {
-            ("bedrock", "foundation-model" | "inference-profile") if !name.is_empty() => Some(Self::of_id(name, region)),
+            ("bedrock", "foundation-model" | "inference-profile") if !name.is_empty() => {
+                Some(Self::of_id(name, region))
+            }
             _ => None,
         }
     }
@@ -98,8 +100,16 @@ mod tests {
             ("global.amazon.nova-pro-v1:0", "global", None),
             ("arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-pro-v1:0", "in_region", Some("eu-west-1")),
             ("arn:aws:bedrock:::foundation-model/amazon.nova-pro-v1:0", "in_region", None),
-            ("arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-pro-v1:0", "geo:us", Some("us-east-1")),
-            ("arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:inference-profile/us-gov.amazon.nova-pro-v1:0", "geo:us-gov", Some("us-gov-west-1")),
+            (
+                "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-pro-v1:0",
+                "geo:us",
+                Some("us-east-1"),
+            ),
+            (
+                "arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:inference-profile/us-gov.amazon.nova-pro-v1:0",
+                "geo:us-gov",
+                Some("us-gov-west-1"),
+            ),
         ];
         for (id, scope, region) in cases {
             assert_eq!(parsed(id), Some((nova.into(), scope.into(), region.map(str::to_owned))), "{id}");
@@ -113,7 +123,9 @@ mod tests {
             "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc",
             "arn:aws:s3:us-east-1:123456789012:foundation-model/amazon.nova-pro-v1:0",
             "arn:aws:bedrock:us-east-1::foundation-model/",
-            "arn:", "arn:aws", "arn:aws:bedrock:us-east-1",
+            "arn:",
+            "arn:aws",
+            "arn:aws:bedrock:us-east-1",
         ] {
             assert_eq!(parsed(arn), None, "{arn}");
         }

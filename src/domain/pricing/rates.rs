@@ -56,7 +56,8 @@ impl Rates {
     /// input or output price is not replaced at all.
     #[must_use]
     pub fn lines(&self, tokens: &TokenCounts) -> [CostLine; 5] {
-        let dearest = [self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h].into_iter().flatten().max();
+        let dearest =
+            [self.input, self.cache_read, self.cache_write_5m, self.cache_write_1h].into_iter().flatten().max();
         let line = |dimension, units, price: Option<u64>| CostLine { dimension, units, price, stand_in: false };
         let cached = |dimension, units, price: Option<u64>| CostLine {
             dimension,

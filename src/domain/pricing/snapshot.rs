@@ -74,8 +74,7 @@ fn parse(text: &str) -> Result<PriceBook, SnapshotError> {
     let lines = read_lines(text)?;
     // A model may be sold through the Converse runtime and through the OpenAI-compatible endpoint (`mantle`), at
     // different prices. Submissions do not say which was called, so the runtime's price counts where there is one.
-    let on_runtime: HashSet<String> =
-        lines.iter().filter(|line| line.runtime).map(|line| line.model.clone()).collect();
+    let on_runtime: HashSet<String> = lines.iter().filter(|line| line.runtime).map(|line| line.model.clone()).collect();
     let mut cards: BTreeMap<CardKey, (Option<RateCard>, Vec<(u64, Rates)>)> = BTreeMap::new();
     for line in lines.into_iter().filter(|line| line.runtime || !on_runtime.contains(&line.model)) {
         let Line { model, place, tier, latency, prompt_gt, rates, units, .. } = line;
@@ -93,8 +92,10 @@ fn parse(text: &str) -> Result<PriceBook, SnapshotError> {
     }
     let mut book = PriceBook::new(PriceSource::Embedded, header(text, "retrieved")?);
     for ((model, place, ..), (card, mut above)) in cards {
-        let mut card = card
-            .ok_or_else(|| SnapshotError::Row { model: model.clone(), reason: "long prompts have a price, others none" })?;
+        let mut card = card.ok_or_else(|| SnapshotError::Row {
+            model: model.clone(),
+            reason: "long prompts have a price, others none",
+        })?;
         above.sort_by_key(|(limit, _)| *limit);
         card.above = above;
         book.insert(&model, place, card)?;

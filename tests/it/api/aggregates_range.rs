@@ -48,19 +48,43 @@ async fn rows_are_grouped_by_any_of_day_model_and_app_and_sorted() {
         ("&group_by=day", json!(["day"]), vec!["2026-01-22 123 3", "2026-01-23 65000 2"]),
         ("&group_by=model", json!(["model"]), vec!["economy 20 1", "premium 65103 4"]),
         ("&group_by=app", json!(["app"]), vec!["chat 120 2", "mail 65003 3"]),
-        ("&group_by=model,day", json!(["day", "model"]), vec!["2026-01-22 economy 20 1", "2026-01-22 premium 103 2", "2026-01-23 premium 65000 2"]),
-        ("&group_by=app,model", json!(["app", "model"]), vec!["chat economy 20 1", "chat premium 100 1", "mail premium 65003 3"]),
-        ("&group_by=day,app", json!(["day", "app"]), vec!["2026-01-22 chat 120 2", "2026-01-22 mail 3 1", "2026-01-23 mail 65000 2"]),
+        (
+            "&group_by=model,day",
+            json!(["day", "model"]),
+            vec!["2026-01-22 economy 20 1", "2026-01-22 premium 103 2", "2026-01-23 premium 65000 2"],
+        ),
+        (
+            "&group_by=app,model",
+            json!(["app", "model"]),
+            vec!["chat economy 20 1", "chat premium 100 1", "mail premium 65003 3"],
+        ),
+        (
+            "&group_by=day,app",
+            json!(["day", "app"]),
+            vec!["2026-01-22 chat 120 2", "2026-01-22 mail 3 1", "2026-01-23 mail 65000 2"],
+        ),
         (
             "&group_by=day,model,app",
             json!(["day", "app", "model"]),
-            vec!["2026-01-22 chat economy 20 1", "2026-01-22 chat premium 100 1", "2026-01-22 mail premium 3 1", "2026-01-23 mail premium 65000 2"],
+            vec![
+                "2026-01-22 chat economy 20 1",
+                "2026-01-22 chat premium 100 1",
+                "2026-01-22 mail premium 3 1",
+                "2026-01-23 mail premium 65000 2",
+            ],
         ),
     ] {
         let reply = range(&org, group_by).await.ok(200);
-        assert_eq!((rows(&reply), &reply["group_by"]), (expected.into_iter().map(str::to_owned).collect(), &names), "{group_by}");
+        assert_eq!(
+            (rows(&reply), &reply["group_by"]),
+            (expected.into_iter().map(str::to_owned).collect(), &names),
+            "{group_by}"
+        );
         assert_eq!((&reply["totals"]["cost_usd_micros"], &reply["totals"]["requests"]), (&json!(65123), &json!(5)));
-        assert_eq!((reply.str("from"), reply.str("to"), &reply["next_cursor"]), ("2026-01-01", "2026-01-23", &json!(null)));
+        assert_eq!(
+            (reply.str("from"), reply.str("to"), &reply["next_cursor"]),
+            ("2026-01-01", "2026-01-23", &json!(null))
+        );
     }
     let own = range(&chat, "&group_by=model").await.ok(200);
     assert_eq!((rows(&own), own.str("app_id")), (vec!["economy 20 1".to_owned(), "premium 100 1".to_owned()], "chat"));
@@ -74,10 +98,13 @@ async fn a_row_has_every_counter_and_both_ends_of_the_range_count() {
     chat.post("/usage", &with(usage(&request_id(1), "premium"), body)).await.ok(202);
     chat.spend_at("2026-01-22T05:00:00Z", "premium", 9).await;
     let reply = chat.get("/aggregates?from=2026-01-22&to=2026-01-23").await.ok(200);
-    assert_eq!(reply["rows"][1], json!({
-        "day": "2026-01-23", "cost_usd_micros": 0, "requests": 1, "errors": 1, "unpriced_requests": 1,
-        "input_tokens": 1500, "output_tokens": 800, "cache_read_input_tokens": 3, "cache_write_input_tokens": 4,
-    }));
+    assert_eq!(
+        reply["rows"][1],
+        json!({
+            "day": "2026-01-23", "cost_usd_micros": 0, "requests": 1, "errors": 1, "unpriced_requests": 1,
+            "input_tokens": 1500, "output_tokens": 800, "cache_read_input_tokens": 3, "cache_write_input_tokens": 4,
+        })
+    );
     for day in ["2026-01-22", "2026-01-23"] {
         let reply = chat.get(&format!("/aggregates?from={day}&to={day}")).await.ok(200);
         assert_eq!(reply["rows"].as_array().unwrap().len(), 1);
@@ -129,7 +156,10 @@ async fn csv_has_the_same_rows_below_their_names() {
     assert!(last.text().ends_with("\n2026-01-23,mail,65000,2,0,0,0,0,0,0\n"));
     assert!(last.header("x-next-cursor").is_empty());
     let disposition = range(&chat, "&format=csv").await.ok(200).header("content-disposition").to_owned();
-    assert!(disposition.starts_with("attachment; filename=\"usage_") && disposition.contains("_chat_2026-01-01_2026-01-23.csv"));
+    assert!(
+        disposition.starts_with("attachment; filename=\"usage_")
+            && disposition.contains("_chat_2026-01-01_2026-01-23.csv")
+    );
 }
 
 #[tokio::test]

@@ -20,17 +20,32 @@ fn inherited(reply: &Reply) -> BTreeSet<String> {
 #[tokio::test]
 async fn an_application_that_sets_nothing_inherits_everything() {
     let server = TestServer::start().await;
-    let org = server.org(json!({"monthly_quotas": {"premium": 9}, "overrides": {"tight_mode_threshold_pct": 80}})).await;
+    let org =
+        server.org(json!({"monthly_quotas": {"premium": 9}, "overrides": {"tight_mode_threshold_pct": 80}})).await;
     let reply = put(&org, "chat", &app_body()).await.ok(201);
     assert_eq!((reply.str("org_id"), reply.str("app_id"), reply.str("status")), (ORG, "chat", "created"));
     assert_eq!(reply["credentials"]["client_id"], json!(format!("org-{ORG}-app-chat")));
     let configuration = &reply["configuration"];
-    assert_eq!((&configuration["app_name"], &configuration["timezone"]), (&json!("Support chat"), &json!("America/New_York")));
+    assert_eq!(
+        (&configuration["app_name"], &configuration["timezone"]),
+        (&json!("Support chat"), &json!("America/New_York"))
+    );
     assert_eq!(configuration["model_ordering"], json!(["premium", "standard", "economy"]));
-    assert_eq!((&configuration["monthly_quotas"], &configuration["tight_mode_threshold_pct"]), (&json!({"premium": 9}), &json!(80)));
+    assert_eq!(
+        (&configuration["monthly_quotas"], &configuration["tight_mode_threshold_pct"]),
+        (&json!({"premium": 9}), &json!(80))
+    );
     let all = [
-        "timezone", "quota_scope", "agg_shard_count", "model_ordering", "quotas", "monthly_quotas",
-        "tight_mode_threshold_pct", "sticky_fallback_enabled", "exhausted_policy", "refresh_interval_normal_secs",
+        "timezone",
+        "quota_scope",
+        "agg_shard_count",
+        "model_ordering",
+        "quotas",
+        "monthly_quotas",
+        "tight_mode_threshold_pct",
+        "sticky_fallback_enabled",
+        "exhausted_policy",
+        "refresh_interval_normal_secs",
         "refresh_interval_tight_secs",
     ];
     assert_eq!(inherited(&reply), all.into_iter().map(str::to_owned).collect());
@@ -47,13 +62,23 @@ async fn what_an_application_sets_is_its_own_and_quotas_are_inherited_label_by_l
     let reply = put(&org, "chat", &with(app_body(), own)).await.ok(201);
     let configuration = &reply["configuration"];
     assert_eq!(configuration["quotas"], json!({"premium": 7, "standard": 5_000_000, "economy": 1_000_000}));
-    assert_eq!((&configuration["model_ordering"], &configuration["monthly_quotas"]), (&json!(["standard", "premium"]), &json!({"standard": 70})));
-    assert_eq!((&configuration["sticky_fallback_enabled"], &configuration["exhausted_policy"]), (&json!(false), &json!("last")));
-    let rest = ["timezone", "quota_scope", "agg_shard_count", "tight_mode_threshold_pct", "refresh_interval_tight_secs"];
+    assert_eq!(
+        (&configuration["model_ordering"], &configuration["monthly_quotas"]),
+        (&json!(["standard", "premium"]), &json!({"standard": 70}))
+    );
+    assert_eq!(
+        (&configuration["sticky_fallback_enabled"], &configuration["exhausted_policy"]),
+        (&json!(false), &json!("last"))
+    );
+    let rest =
+        ["timezone", "quota_scope", "agg_shard_count", "tight_mode_threshold_pct", "refresh_interval_tight_secs"];
     assert_eq!(inherited(&reply), rest.into_iter().map(str::to_owned).collect());
     // Replaced as a whole: what is left out is inherited again.
     let reply = put(&org, "chat", &json!({"app_name": "Chat"})).await.ok(200);
-    assert_eq!((reply.str("status"), reply["configuration"]["quotas"]["premium"].as_u64()), ("updated", Some(10_000_000)));
+    assert_eq!(
+        (reply.str("status"), reply["configuration"]["quotas"]["premium"].as_u64()),
+        ("updated", Some(10_000_000))
+    );
     assert!(reply.json.get("credentials").is_none());
     assert_eq!(org.admin("GET", "/apps/chat").await.ok(200)["configuration"], reply["configuration"]);
 }

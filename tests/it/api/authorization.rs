@@ -46,7 +46,9 @@ fn expected(operation: &str) -> Option<For> {
             | ("GET", "/config" | "/credentials/secret")
             | ("POST", "/credentials/rotate" | "/credentials/revoke-tokens") => For::Administrators,
             ("GET", "/apps") if below_app.is_none() => For::Administrators,
-            ("GET", "/aggregates" | "/aggregates/today" | "/aggregates/{date}") if below_app.is_none() => For::OrgReaders,
+            ("GET", "/aggregates" | "/aggregates/today" | "/aggregates/{date}") if below_app.is_none() => {
+                For::OrgReaders
+            }
             ("GET", "/aggregates" | "/aggregates/today" | "/aggregates/{date}" | "/model-selection") => For::AppReaders,
             ("POST", "/usage" | "/usage/batch" | "/costs" | "/costs/batch") if below_app.is_some() => For::AppWriters,
             _ => return None,
@@ -100,7 +102,9 @@ async fn operations(server: &TestServer) -> BTreeSet<String> {
         .iter()
         .flat_map(|(path, item)| {
             let item = item.as_object().unwrap();
-            item.keys().filter(|key| methods.contains(&key.as_str())).map(move |method| format!("{} {path}", method.to_uppercase()))
+            item.keys()
+                .filter(|key| methods.contains(&key.as_str()))
+                .map(move |method| format!("{} {path}", method.to_uppercase()))
         })
         .collect()
 }
@@ -134,7 +138,12 @@ async fn each_operation_lets_in_whom_it_is_for_and_nobody_else() {
             let refused = [401, 403].contains(&reply.status);
             // Whoever is let in at /auth presents no credentials that could be right.
             let refused = refused && !(operation.contains("/auth/") && audience == For::Everybody);
-            assert_eq!(refused.then_some(reply.status), refusal(audience, caller), "{operation} as {caller:?}: {}", reply.text());
+            assert_eq!(
+                refused.then_some(reply.status),
+                refusal(audience, caller),
+                "{operation} as {caller:?}: {}",
+                reply.text()
+            );
             assert!(reply.status < 500, "{operation} as {caller:?}: {}", reply.text());
             match reply.status {
                 401 => drop(reply.error(401, "UNAUTHORIZED")),

@@ -113,9 +113,12 @@ async fn a_rotation_keeps_the_client_and_answers_how_long_the_old_secret_lives()
         let reply = tenant.admin("POST", "/credentials/rotate").await.ok(200);
         assert_eq!((reply.str("org_id"), &reply["app_id"]), (ORG, &app_id));
         assert_eq!(reply.str("client_id"), tenant.client_id);
-        assert_eq!(reply["rotation"], json!({
-            "rotated_at": "2026-01-23T15:30:45Z", "old_secret_expires_at": "2026-01-24T15:30:45Z", "grace_period_hours": 24,
-        }));
+        assert_eq!(
+            reply["rotation"],
+            json!({
+                "rotated_at": "2026-01-23T15:30:45Z", "old_secret_expires_at": "2026-01-24T15:30:45Z", "grace_period_hours": 24,
+            })
+        );
         assert_eq!(reply.header("cache-control"), "no-store");
         let token = reply["secret_retrieval"]["token"].as_str().unwrap();
         let url = reply["secret_retrieval"]["url"].as_str().unwrap();
@@ -185,7 +188,14 @@ async fn a_rotation_makes_an_unused_retrieval_token_of_the_old_secret_no_way_aro
     let path = format!("/api/v1/orgs/{ORG}");
     let (client_id, token) = by_token(&server, &path, org_body()).await;
     let body = json!({"grace_period_hours": 0, "secret_delivery": "inline"});
-    let new = server.post(&format!("{path}/credentials/rotate")).admin().json(&body).await.ok(200).str("client_secret").to_owned();
+    let new = server
+        .post(&format!("{path}/credentials/rotate"))
+        .admin()
+        .json(&body)
+        .await
+        .ok(200)
+        .str("client_secret")
+        .to_owned();
     // Whatever it still yields must not work.
     let old = retrieve(&server, &path, &token).await;
     if let Some(secret) = old["client_secret"].as_str() {

@@ -96,7 +96,9 @@ async fn an_organization_that_shares_its_quota_has_one_for_all_applications() {
         assert_eq!(app.recommended().await.0, "economy");
     }
     let path = format!("/api/v1/orgs/{ORG}/fallback");
-    for refused in [set(&chat, "economy").await, chat.admin("GET", "/fallback").await, chat.admin("DELETE", "/fallback").await] {
+    for refused in
+        [set(&chat, "economy").await, chat.admin("GET", "/fallback").await, chat.admin("DELETE", "/fallback").await]
+    {
         assert!(refused.error(409, "CONFLICT").str("message").contains(&path));
     }
     org.admin("DELETE", "/fallback").await.ok(204);
@@ -107,7 +109,9 @@ async fn an_organization_that_shares_its_quota_has_one_for_all_applications() {
 async fn with_quotas_by_application_the_organization_has_none() {
     let server = TestServer::start().await;
     let org = server.org(json!({})).await;
-    for refused in [set(&org, "economy").await, org.admin("GET", "/fallback").await, org.admin("DELETE", "/fallback").await] {
+    for refused in
+        [set(&org, "economy").await, org.admin("GET", "/fallback").await, org.admin("DELETE", "/fallback").await]
+    {
         assert!(refused.error(409, "CONFLICT").str("message").contains("/apps/"));
     }
 }

@@ -54,7 +54,11 @@ async fn what_is_new_is_created_with_one_time_retrieval_of_its_secrets() {
     assert_eq!(reply["applied"], true);
     assert_eq!(
         changes(&reply),
-        [format!("create orgs/ORG {ORG_FIELDS}"), "create orgs/ORG/apps/chat app_name,overrides".to_owned(), "create orgs/ORG/apps/mail app_name,overrides,quotas".to_owned()]
+        [
+            format!("create orgs/ORG {ORG_FIELDS}"),
+            "create orgs/ORG/apps/chat app_name,overrides".to_owned(),
+            "create orgs/ORG/apps/mail app_name,overrides,quotas".to_owned()
+        ]
     );
     let credentials = reply["credentials"].as_array().unwrap();
     let clients: Vec<_> = credentials.iter().map(|issued| issued["client_id"].as_str().unwrap()).collect();
@@ -119,17 +123,37 @@ async fn a_document_with_a_mistake_changes_nothing_and_the_place_is_named() {
     let second = with(org_body(), json!({"org_id": OTHER_ORG, "secret_delivery": null}));
     let with_apps = |apps: Value| with_second_org(with(second.clone(), json!({"apps": apps})));
     for (document, code, field) in [
-        (with_second_org(with(second.clone(), json!({"timezone": "Mars/Olympus"}))), "INVALID_CONFIG", "orgs[1].timezone"),
+        (
+            with_second_org(with(second.clone(), json!({"timezone": "Mars/Olympus"}))),
+            "INVALID_CONFIG",
+            "orgs[1].timezone",
+        ),
         (with_second_org(with(second.clone(), json!({"org_id": "acme"}))), "INVALID_CONFIG", "orgs[1].org_id"),
         (with_second_org(with(second.clone(), json!({"org_id": ORG}))), "INVALID_CONFIG", "orgs[1].org_id"),
         (with_second_org(with(second.clone(), json!({"org_id": null}))), "INVALID_REQUEST", "orgs[1].org_id"),
         (with_second_org(with(second.clone(), json!({"colour": "red"}))), "INVALID_REQUEST", "orgs[1].colour"),
-        (with_second_org(with(second.clone(), json!({"secret_delivery": "inline"}))), "INVALID_REQUEST", "orgs[1].secret_delivery"),
-        (with_second_org(with(second.clone(), json!({"quotas": {"premium": -1}}))), "INVALID_CONFIG", "orgs[1].quotas.premium"),
+        (
+            with_second_org(with(second.clone(), json!({"secret_delivery": "inline"}))),
+            "INVALID_REQUEST",
+            "orgs[1].secret_delivery",
+        ),
+        (
+            with_second_org(with(second.clone(), json!({"quotas": {"premium": -1}}))),
+            "INVALID_CONFIG",
+            "orgs[1].quotas.premium",
+        ),
         (with_apps(json!([{"app_id": "-", "app_name": "A"}])), "INVALID_CONFIG", "orgs[1].apps[0].app_id"),
-        (with_apps(json!([{"app_id": "a", "app_name": "A"}, {"app_id": "a", "app_name": "A"}])), "INVALID_CONFIG", "orgs[1].apps[1].app_id"),
+        (
+            with_apps(json!([{"app_id": "a", "app_name": "A"}, {"app_id": "a", "app_name": "A"}])),
+            "INVALID_CONFIG",
+            "orgs[1].apps[1].app_id",
+        ),
         (with_apps(json!([{"app_id": "a", "app_name": ""}])), "INVALID_CONFIG", "orgs[1].apps[0].app_name"),
-        (with_apps(json!([{"app_id": "a", "app_name": "A", "model_ordering": ["x"]}])), "INVALID_CONFIG", "orgs[1].apps[0].model_ordering[0]"),
+        (
+            with_apps(json!([{"app_id": "a", "app_name": "A", "model_ordering": ["x"]}])),
+            "INVALID_CONFIG",
+            "orgs[1].apps[0].model_ordering[0]",
+        ),
         (json!({"orgs": {}}), "INVALID_REQUEST", "orgs"),
         (json!({}), "INVALID_REQUEST", "orgs"),
     ] {
@@ -159,7 +183,12 @@ async fn a_changed_shard_count_is_a_conflict() {
 async fn an_organization_must_still_fit_the_applications_the_document_leaves_alone() {
     let server = TestServer::start().await;
     import(&server, "", &document()).await.ok(200);
-    server.put(&format!("/api/v1/orgs/{ORG}/apps/own")).admin().json(&json!({"app_name": "Own", "model_ordering": ["economy"]})).await.ok(201);
+    server
+        .put(&format!("/api/v1/orgs/{ORG}/apps/own"))
+        .admin()
+        .json(&json!({"app_name": "Own", "model_ordering": ["economy"]}))
+        .await
+        .ok(201);
     let mut smaller = document();
     smaller["orgs"][0]["model_ordering"] = json!(["premium"]);
     smaller["orgs"][0]["quotas"] = json!({"premium": 1});

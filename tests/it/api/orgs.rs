@@ -48,7 +48,8 @@ async fn by_default_the_secret_is_delivered_by_a_one_time_token() {
 #[tokio::test]
 async fn putting_again_replaces_the_configuration_and_keeps_the_credentials() {
     let server = TestServer::start().await;
-    let org = server.org(json!({"monthly_quotas": {"premium": 5}, "overrides": {"tight_mode_threshold_pct": 80}})).await;
+    let org =
+        server.org(json!({"monthly_quotas": {"premium": 5}, "overrides": {"tight_mode_threshold_pct": 80}})).await;
     server.at("2026-01-23T15:31:00Z");
     let reply = put(&server, &with(org_body(), json!({"org_name": "Acme 2"}))).await.ok(200);
     assert_eq!((reply.str("status"), reply.str("updated_at")), ("updated", "2026-01-23T15:31:00Z"));
@@ -114,8 +115,11 @@ async fn a_malformed_body_is_an_invalid_request() {
         let reply = put(&server, &with(org_body(), changes)).await.error(400, "INVALID_REQUEST");
         assert_eq!(reply["details"]["field"], field, "{label}: {}", reply.text());
     }
-    for (twice, field) in [("\"org_name\":\"Acme\",", "org_name"), ("\"quotas\":{\"premium\":1,\"premium\":2},", "quotas")] {
-        let text = with(org_body(), json!({"quotas": if field == "quotas" { json!(null) } else { json!({}) }})).to_string();
+    for (twice, field) in
+        [("\"org_name\":\"Acme\",", "org_name"), ("\"quotas\":{\"premium\":1,\"premium\":2},", "quotas")]
+    {
+        let text =
+            with(org_body(), json!({"quotas": if field == "quotas" { json!(null) } else { json!({}) }})).to_string();
         let text = text.replacen('{', &format!("{{{twice}"), 1);
         let call = server.put(&format!("/api/v1/orgs/{ORG}")).admin().body("application/json", text);
         call.await.refuses("INVALID_REQUEST", field);
@@ -151,7 +155,10 @@ async fn an_impossible_configuration_is_refused_naming_the_field() {
         (json!({"overrides": {"refresh_interval_normal_secs": 0}}), "overrides.refresh_interval_normal_secs"),
         (json!({"overrides": {"refresh_interval_tight_secs": 86_401}}), "overrides.refresh_interval_tight_secs"),
         (json!({"overrides": {"refresh_interval_secs": -1}}), "overrides.refresh_interval_secs"),
-        (json!({"overrides": {"refresh_interval_secs": 5, "refresh_interval_tight_secs": 6}}), "overrides.refresh_interval_secs"),
+        (
+            json!({"overrides": {"refresh_interval_secs": 5, "refresh_interval_tight_secs": 6}}),
+            "overrides.refresh_interval_secs",
+        ),
     ] {
         let label = changes.to_string();
         let reply = put(&server, &with(org_body(), changes)).await.error(400, "INVALID_CONFIG");
@@ -206,9 +213,15 @@ async fn an_update_that_an_application_could_not_live_with_is_refused() {
     let without_economy = with(org_body(), json!({"model_ordering": ["premium"], "quotas": {"premium": 1}}));
     let reply = put(&server, &without_economy).await.refuses("INVALID_CONFIG", "quotas.economy");
     assert!(reply.str("message").contains("chat"));
-    assert_eq!(server.get(&format!("/api/v1/orgs/{ORG}")).admin().await.ok(200)["configuration"]["quotas"]["premium"], 10_000_000);
+    assert_eq!(
+        server.get(&format!("/api/v1/orgs/{ORG}")).admin().await.ok(200)["configuration"]["quotas"]["premium"],
+        10_000_000
+    );
     // Own quotas end to count with scope ORG.
-    chat.admin("PUT", "").json(&json!({"app_name": "Chat", "model_ordering": ["economy"], "quotas": {"economy": 5}})).await.ok(200);
+    chat.admin("PUT", "")
+        .json(&json!({"app_name": "Chat", "model_ordering": ["economy"], "quotas": {"economy": 5}}))
+        .await
+        .ok(200);
     put(&server, &without_economy).await.ok(200);
     let shared = with(without_economy, json!({"quota_scope": "ORG"}));
     put(&server, &shared).await.refuses("INVALID_CONFIG", "quotas.economy");
@@ -221,7 +234,11 @@ async fn an_organization_is_read_without_secrets() {
     let reply = org.admin("GET", "").await.ok(200);
     assert_eq!((reply.str("org_id"), reply.str("client_id")), (ORG, org.client_id.as_str()));
     assert_eq!(reply["configuration"]["org_name"], "Acme");
-    for text in [reply.text(), org.admin("GET", "/config").await.ok(200).text(), server.get("/api/v1/orgs").admin().await.ok(200).text()] {
+    for text in [
+        reply.text(),
+        org.admin("GET", "/config").await.ok(200).text(),
+        server.get("/api/v1/orgs").admin().await.ok(200).text(),
+    ] {
         assert!(!text.contains(&org.secret) && !text.contains("hash") && !text.contains("secret"), "{text}");
     }
 }
@@ -246,9 +263,15 @@ async fn organizations_are_listed_in_pages() {
     assert_eq!((seen, cursor), ((1..=5).map(id).collect(), String::new()));
     let whole = server.get("/api/v1/orgs?limit=5").admin().await.ok(200);
     assert_eq!((ids(&whole).len(), &whole["next_cursor"]), (5, &json!(null)), "a full last page has no next");
-    for (query, field) in
-        [("limit=0", "limit"), ("limit=201", "limit"), ("limit=-1", "limit"), ("limit=x", "limit"), ("cursor=!", "cursor"), ("cursor=MTp4", "cursor"), ("page=2", "page")]
-    {
+    for (query, field) in [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=x", "limit"),
+        ("cursor=!", "cursor"),
+        ("cursor=MTp4", "cursor"),
+        ("page=2", "page"),
+    ] {
         server.get(&format!("/api/v1/orgs?{query}")).admin().await.refuses("INVALID_REQUEST", field);
     }
 }

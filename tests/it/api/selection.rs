@@ -23,9 +23,7 @@ async fn the_first_label_with_room_is_recommended_with_everything_it_was_decided
             "description": "Most capable: demanding reasoning and long documents",
         })
     );
-    let status = |spend: u64, quota: u64, pct: f64| {
-        json!({"spend_usd_micros": spend, "quota_usd_micros": quota, "quota_pct": pct, "status": "NORMAL", "period": "DAY"})
-    };
+    let status = |spend: u64, quota: u64, pct: f64| json!({"spend_usd_micros": spend, "quota_usd_micros": quota, "quota_pct": pct, "status": "NORMAL", "period": "DAY"});
     assert_eq!(
         reply["quota_status"],
         json!({
@@ -45,7 +43,10 @@ async fn the_first_label_with_room_is_recommended_with_everything_it_was_decided
     assert_eq!(pricing["cache_write_price_usd_micros_per_1m"], 0);
     assert_eq!(pricing["source"], "EMBEDDED");
     let guidance = &reply["client_guidance"];
-    assert_eq!((&guidance["check_frequency"], &guidance["cache_duration_secs"]), (&json!("PERIODIC_300S"), &json!(300)));
+    assert_eq!(
+        (&guidance["check_frequency"], &guidance["cache_duration_secs"]),
+        (&json!("PERIODIC_300S"), &json!(300))
+    );
     assert!(guidance["explanation"].is_string());
     assert_eq!((reply.str("checked_at"), reply.str("org_day")), ("2026-01-23T15:30:45Z", "20260123"));
     assert_eq!(reply.str("org_local_time"), "2026-01-23T10:30:45-05:00");
@@ -102,8 +103,7 @@ async fn without_stickiness_each_check_starts_at_the_first_label_and_nothing_is_
 async fn near_its_quota_a_label_is_tight_and_is_to_be_checked_more_often() {
     let server = TestServer::start().await;
     let chat = server.chat(json!({})).await;
-    for (more, mode, frequency, secs) in
-        [(9_499_999, "NORMAL", "PERIODIC_300S", 300), (1, "TIGHT", "PERIODIC_60S", 60)]
+    for (more, mode, frequency, secs) in [(9_499_999, "NORMAL", "PERIODIC_300S", 300), (1, "TIGHT", "PERIODIC_60S", 60)]
     {
         chat.spend("premium", more).await;
         let reply = chat.selection().await.ok(200);
@@ -117,13 +117,13 @@ async fn near_its_quota_a_label_is_tight_and_is_to_be_checked_more_often() {
 #[tokio::test]
 async fn threshold_and_intervals_are_set_by_organization_and_application() {
     let server = TestServer::start().await;
-    let overrides = json!({"tight_mode_threshold_pct": 50, "refresh_interval_normal_secs": 120, "refresh_interval_tight_secs": 7});
+    let overrides =
+        json!({"tight_mode_threshold_pct": 50, "refresh_interval_normal_secs": 120, "refresh_interval_tight_secs": 7});
     let org = server.org(json!({"overrides": overrides})).await;
     let chat = org.app("chat", json!({})).await;
     let mail = org.app("mail", json!({"overrides": {"refresh_interval_secs": 11}})).await;
-    let frequency = async |app: &Tenant<'_>| {
-        app.selection().await.ok(200)["client_guidance"]["check_frequency"].clone()
-    };
+    let frequency =
+        async |app: &Tenant<'_>| app.selection().await.ok(200)["client_guidance"]["check_frequency"].clone();
     assert_eq!(frequency(&chat).await, "PERIODIC_120S");
     for (app, expected) in [(&chat, "PERIODIC_7S"), (&mail, "PERIODIC_11S")] {
         app.spend("premium", 5_000_000).await;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Reply;
 use crate::support::server::TestServer;
-use crate::support::tenants::{ORG, OTHER_ORG, Tenant};
+use crate::support::tenants::{ORG, OTHER_ORG, Tenant, with};
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -43,14 +43,19 @@ async fn client_credentials_get_an_access_and_a_refresh_token() {
     let server = TestServer::start().await;
     let org = server.org(json!({})).await;
     let chat = org.app("chat", json!({})).await;
-    for (tenant, scope, app_id) in [(&org, format!("org:{ORG}"), json!(null)), (&chat, format!("org:{ORG} app:chat"), json!("chat"))] {
+    for (tenant, scope, app_id) in
+        [(&org, format!("org:{ORG}"), json!(null)), (&chat, format!("org:{ORG} app:chat"), json!("chat"))]
+    {
         let reply = server.token(&tenant.client_id, &tenant.secret).await.ok(200);
         assert_eq!((reply.str("token_type"), reply.str("scope")), ("Bearer", scope.as_str()));
         assert_eq!((&reply["expires_in"], &reply["refresh_expires_in"]), (&json!(3600), &json!(604_800)));
         assert_eq!(reply.header("cache-control"), "no-store");
         let claims = claims(reply.str("access_token"));
         assert_eq!((&claims["iss"], &claims["sub"]), (&json!("bedrock-cost-keeper"), &json!(tenant.client_id)));
-        assert_eq!((&claims["org_id"], &claims["app_id"], &claims["token_type"]), (&json!(ORG), &app_id, &json!("access")));
+        assert_eq!(
+            (&claims["org_id"], &claims["app_id"], &claims["token_type"]),
+            (&json!(ORG), &app_id, &json!("access"))
+        );
         assert_eq!(claims["scope"], json!(["read:aggregates", "write:costs", "read:model-selection"]));
         assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 3600);
         assert!(claims["jti"].is_string() && claims["sid"].is_string());
@@ -94,7 +99,9 @@ async fn an_unknown_client_and_a_wrong_secret_are_answered_alike() {
         assert_eq!(stable(&reply), stable(&wrong), "{client_id}");
     }
     let by_basic = basic(&chat, &format!("{}:wrong", chat.client_id)).await.error(401, "UNAUTHORIZED");
-    assert!(by_basic.headers.get_all("www-authenticate").iter().any(|value| value.to_str().unwrap().starts_with("Basic")));
+    assert!(
+        by_basic.headers.get_all("www-authenticate").iter().any(|value| value.to_str().unwrap().starts_with("Basic"))
+    );
     basic(&chat, "no colon").await.error(401, "UNAUTHORIZED");
 }
 
@@ -117,7 +124,7 @@ async fn a_token_request_that_is_malformed_says_so_the_oauth_way() {
     let refused = server.post("/auth/refresh").json(&json!({"grant_type": "client_credentials"})).await;
     refused.refuses("INVALID_REQUEST", "grant_type");
     for body in [json!({}), json!({"client_id": chat.client_id}), json!({"client_secret": chat.secret})] {
-        let body = crate::support::tenants::with(body, json!({"grant_type": "client_credentials"}));
+        let body = with(body, json!({"grant_type": "client_credentials"}));
         server.post("/auth/token").json(&body).await.error(401, "UNAUTHORIZED");
     }
     let twice = "grant_type=client_credentials&grant_type=client_credentials";
@@ -158,7 +165,7 @@ async fn refreshing_needs_no_client_but_one_that_is_sent_must_match() {
     let chat = org.app("chat", json!({})).await;
     let with_client = async |client: Value| {
         let body = json!({"grant_type": "refresh_token", "refresh_token": chat.refresh_token});
-        server.post("/auth/refresh").json(&crate::support::tenants::with(body, client)).await
+        server.post("/auth/refresh").json(&with(body, client)).await
     };
     with_client(json!({"client_id": chat.client_id, "client_secret": chat.secret})).await.ok(200);
     with_client(json!({"client_id": chat.client_id})).await.ok(200);

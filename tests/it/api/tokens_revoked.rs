@@ -95,8 +95,14 @@ async fn a_token_that_is_missing_or_malformed_is_unauthorized() {
     server.get(&path).await.error(401, "UNAUTHORIZED");
     let token = &chat.token;
     for value in [
-        "Bearer".to_owned(), "Bearer ".to_owned(), token.clone(), format!("Token {token}"), format!("Basic {token}"),
-        "Bearer nonsense".to_owned(), format!("Bearer {token}.x"), format!("Bearer {}", "x".repeat(10_000)),
+        "Bearer".to_owned(),
+        "Bearer ".to_owned(),
+        token.clone(),
+        format!("Token {token}"),
+        format!("Basic {token}"),
+        "Bearer nonsense".to_owned(),
+        format!("Bearer {token}.x"),
+        format!("Bearer {}", "x".repeat(10_000)),
     ] {
         server.get(&path).header("authorization", &value).await.error(401, "UNAUTHORIZED");
     }

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::server::{TestServer, request_id};
-use crate::support::tenants::{app_body, cost, usage, with};
+use crate::support::tenants::{cost, usage, with};
 
 #[tokio::test]
 async fn a_submission_of_usage_is_priced_by_the_server_and_its_receipt_includes_itself() {
@@ -73,10 +73,8 @@ async fn tokens_may_come_as_the_usage_object_of_converse_and_aws_may_add_members
         "inputTokens": 1500, "outputTokens": 800, "totalTokens": 2330, "cacheReadInputTokens": 10,
         "cacheWriteInputTokens": 20, "cacheDetails": [{"ttl": "1h", "inputTokens": 20}], "someday": {"x": [1]},
     });
-    let body = with(
-        usage(&request_id(1), "premium"),
-        json!({"input_tokens": null, "output_tokens": null, "usage": converse}),
-    );
+    let body =
+        with(usage(&request_id(1), "premium"), json!({"input_tokens": null, "output_tokens": null, "usage": converse}));
     let reply = chat.post("/usage", &body).await.ok(202);
     // 10 read at 0.2; 20 written for an hour, whose price is not published: the dearest input price stands in.
     assert_eq!(reply["processing"]["cost_usd_micros"], 3760 + 2 + 16);
@@ -168,7 +166,10 @@ async fn a_repeat_after_its_window_still_gets_the_first_outcome() {
     chat.post("/usage", &other).await.error(409, "IDEMPOTENCY_CONFLICT");
     let unknown = with(dated, json!({"request_id": request_id(2)}));
     chat.post("/usage", &unknown).await.refuses("INVALID_REQUEST", "timestamp");
-    assert_eq!(server.get(&format!("{}/aggregates/2026-01-23", chat.path)).admin().await.ok(200)["total_cost_usd_micros"], 3760);
+    assert_eq!(
+        server.get(&format!("{}/aggregates/2026-01-23", chat.path)).admin().await.ok(200)["total_cost_usd_micros"],
+        3760
+    );
 }
 
 #[tokio::test]
@@ -192,7 +193,8 @@ async fn a_repeat_after_its_label_was_removed_still_gets_the_first_outcome() {
     let repeat = chat.post("/usage", &usage(&request_id(1), "standard")).await.ok(202);
     assert_eq!((&repeat["duplicate"], &repeat["processing"]), (&json!(true), &first["processing"]));
     assert_eq!(repeat["daily_total"]["quota_usd_micros"], json!(null));
-    let fresh = chat.post("/usage", &usage(&request_id(2), "standard")).await.refuses("INVALID_MODEL_LABEL", "model_label");
+    let fresh =
+        chat.post("/usage", &usage(&request_id(2), "standard")).await.refuses("INVALID_MODEL_LABEL", "model_label");
     assert_eq!(fresh["details"]["configured_labels"], json!(["premium"]));
 }
 
@@ -221,7 +223,10 @@ async fn the_daily_total_is_that_of_the_scope_that_owns_the_quota() {
     chat.spend("premium", 4_000_000).await;
     let total = &mail.spend("premium", 5_500_000).await["daily_total"];
     assert_eq!((&total["cost_usd_micros"], &total["requests"]), (&json!(9_500_000), &json!(2)));
-    assert_eq!((&total["status"], &total["mode"], &total["quota_pct"]), (&json!("TIGHT"), &json!("TIGHT"), &json!(95.0)));
+    assert_eq!(
+        (&total["status"], &total["mode"], &total["quota_pct"]),
+        (&json!("TIGHT"), &json!("TIGHT"), &json!(95.0))
+    );
     let total = &mail.spend("premium", 500_000).await["daily_total"];
     assert_eq!((&total["status"], &total["mode"]), (&json!("EXCEEDED"), &json!("NORMAL")));
 }
@@ -241,7 +246,7 @@ async fn a_new_life_of_an_application_knows_the_request_ids_of_the_old_one() {
     let chat = org.app("chat", json!({})).await;
     let first = chat.post("/usage", &usage(&request_id(1), "premium")).await.ok(202);
     chat.admin("DELETE", "").await.ok(204);
-    let chat = org.app("chat", app_body()).await;
+    let chat = org.app("chat", json!({})).await;
     let repeat = chat.post("/usage", &usage(&request_id(1), "premium")).await.ok(202);
     assert_eq!((&repeat["duplicate"], &repeat["processing"]), (&json!(true), &first["processing"]));
     chat.post("/usage", &usage(&request_id(1), "economy")).await.error(409, "IDEMPOTENCY_CONFLICT");

@@ -56,7 +56,8 @@ async fn one_bad_record_fails_alone_and_results_are_in_request_order() {
 async fn costs_come_in_batches_too() {
     let server = TestServer::start().await;
     let chat = server.chat(json!({})).await;
-    let requests = vec![cost(&request_id(1), "premium", 5), usage(&request_id(2), "premium"), cost(&request_id(3), "standard", 7)];
+    let requests =
+        vec![cost(&request_id(1), "premium", 5), usage(&request_id(2), "premium"), cost(&request_id(3), "standard", 7)];
     let reply = batch(&chat, "/costs/batch", requests).await.ok(207);
     assert_eq!((&reply["accepted"], &reply["failed"]), (&json!(2), &json!(1)));
     assert_eq!(reply["results"][1]["error"], "INVALID_REQUEST");

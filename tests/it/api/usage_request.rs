@@ -66,7 +66,10 @@ async fn a_body_that_is_no_submission_at_all_is_refused_whole() {
 
 #[tokio::test]
 async fn a_label_that_is_not_configured_is_refused_with_those_that_are() {
-    let server = TestServer::with(|setup| drop(setup.label("spare", "amazon.nova-pro-v1:0"))).await;
+    let server = TestServer::with(|setup| {
+        setup.label("spare", "amazon.nova-pro-v1:0");
+    })
+    .await;
     let chat = server.chat(json!({})).await;
     for label in ["unheard-of", "spare"] {
         let reply = submit(&chat, 1, json!({"model_label": label})).await.refuses("INVALID_MODEL_LABEL", "model_label");
@@ -83,7 +86,8 @@ async fn a_cost_beyond_a_million_dollars_is_refused_whoever_computed_it() {
     chat.post("/costs", &beyond).await.refuses("INVALID_REQUEST", "cost_usd_micros");
     let negative = with(beyond, json!({"cost_usd_micros": -1}));
     chat.post("/costs", &negative).await.refuses("INVALID_REQUEST", "cost_usd_micros");
-    let reply = submit(&chat, 3, json!({"input_tokens": 1_000_000_000_000_u64, "output_tokens": 1_000_000_000_000_u64}));
+    let reply =
+        submit(&chat, 3, json!({"input_tokens": 1_000_000_000_000_u64, "output_tokens": 1_000_000_000_000_u64}));
     reply.await.refuses("INVALID_REQUEST", "input_tokens");
     assert_eq!(chat.today().await["models"]["premium"]["requests"], 1);
 }
@@ -113,12 +117,9 @@ async fn timestamps_are_accepted_from_a_day_before_today_to_five_minutes_ahead()
 #[tokio::test]
 async fn an_inference_profile_needs_the_calling_region() {
     let server = TestServer::with(|setup| setup.profile_label()).await;
-    let chat = server
-        .chat(json!({"model_ordering": ["profile"], "quotas": {"profile": 10_000_000}}))
-        .await;
+    let chat = server.chat(json!({"model_ordering": ["profile"], "quotas": {"profile": 10_000_000}})).await;
     submit(&chat, 1, json!({"model_label": "profile"})).await.refuses("INVALID_REQUEST", "calling_region");
-    let body = with(cost(&request_id(1), "profile", 5), json!({}));
-    chat.post("/costs", &body).await.refuses("INVALID_REQUEST", "calling_region");
+    chat.post("/costs", &cost(&request_id(1), "profile", 5)).await.refuses("INVALID_REQUEST", "calling_region");
     let changes = json!({"model_label": "profile", "calling_region": "us-east-1"});
     let reply = submit(&chat, 1, changes).await.ok(202);
     assert_eq!(reply["processing"]["pricing"]["model_id"], PROFILE_ARN);
@@ -163,7 +164,8 @@ async fn an_unknown_model_is_counted_as_unpriced_and_never_passed_off_as_free() 
     assert_eq!((&pricing["status"], &pricing["source"]), (&json!("UNPRICED"), &json!(null)));
     submit(&chat, 2, json!({})).await.ok(202);
     let premium = &chat.today().await["models"]["premium"];
-    let counts = ["requests", "unpriced_requests", "cost_usd_micros", "input_tokens"].map(|of| premium[of].as_u64().unwrap());
+    let counts =
+        ["requests", "unpriced_requests", "cost_usd_micros", "input_tokens"].map(|of| premium[of].as_u64().unwrap());
     assert_eq!(counts, [2, 1, 3760, 3000]);
     // With the client's own figure somebody does know the cost.
     let body = with(cost(&request_id(3), "premium", 7), json!({"bedrock_model_id": "acme.unknown-v1:0"}));

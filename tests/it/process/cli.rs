@@ -14,7 +14,8 @@ fn dir() -> tempfile::TempDir {
 #[test]
 fn help_names_every_command_and_serve_is_the_default() {
     let help = stdout(&run(dir().path(), &["--help"]));
-    for word in ["serve", "migrate", "import", "openapi", "health", "demo", "config", "--config", "--set", "--data-dir"] {
+    for word in ["serve", "migrate", "import", "openapi", "health", "demo", "config", "--config", "--set", "--data-dir"]
+    {
         assert!(help.contains(word), "{word} is missing in\n{help}");
     }
     let serve = stdout(&run(dir().path(), &["serve", "--help"]));
@@ -40,10 +41,15 @@ fn config_names_the_origin_of_each_value_and_no_secret() {
         .output()
         .unwrap();
     let text = stdout(&output);
-    let line = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in\n{text}")).to_owned();
+    let line = |key: &str| {
+        text.lines().find(|line| line.starts_with(key)).unwrap_or_else(|| panic!("{key} in\n{text}")).to_owned()
+    };
     assert!(line("log.level").contains("debug") && line("log.level").contains("cost-keeper.yaml"));
     assert!(line("metering.queue_capacity").contains("777"));
-    assert!(line("auth.jwt_secret").contains("redacted") && line("auth.jwt_secret").contains("COST_KEEPER_AUTH__JWT_SECRET"));
+    assert!(
+        line("auth.jwt_secret").contains("redacted")
+            && line("auth.jwt_secret").contains("COST_KEEPER_AUTH__JWT_SECRET")
+    );
     assert!(!text.contains("do-not-print"));
 }
 
@@ -104,7 +110,10 @@ fn import_says_what_it_changes_and_is_idempotent() {
     let dry = stdout(&run(dir.path(), &["import", "tenants.yaml", "--dry-run"]));
     assert!(dry.contains(&format!("create     orgs/{ORG}")) && dry.contains("nothing was changed"), "{dry}");
     let first = stdout(&run(dir.path(), &["import", "tenants.yaml"]));
-    assert!(first.contains(&format!("create     orgs/{ORG}/apps/chat")) && first.contains("/credentials/secret?token="), "{first}");
+    assert!(
+        first.contains(&format!("create     orgs/{ORG}/apps/chat")) && first.contains("/credentials/secret?token="),
+        "{first}"
+    );
     let second = stdout(&run(dir.path(), &["import", "tenants.yaml"]));
     assert!(second.contains("unchanged") && !second.contains("create") && !second.contains("token="), "{second}");
     std::fs::write(dir.path().join("tenants.yaml"), IMPORT.replace("premium: 5", "premium: 6")).unwrap();

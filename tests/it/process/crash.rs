@@ -16,10 +16,17 @@ fn id(n: u64) -> String {
 }
 
 /// Submits until the process dies; answers the numbers that were acknowledged.
-async fn load(client: reqwest::Client, url: String, token: String, next: Arc<AtomicU64>, acknowledged: Arc<Mutex<Vec<u64>>>) {
+async fn load(
+    client: reqwest::Client,
+    url: String,
+    token: String,
+    next: Arc<AtomicU64>,
+    acknowledged: Arc<Mutex<Vec<u64>>>,
+) {
     loop {
         let n = next.fetch_add(1, Ordering::SeqCst) + 1;
-        let request = client.post(format!("{url}/api/v1/orgs/{ORG}/apps/chat/costs")).bearer_auth(&token).json(&cost(&id(n), n));
+        let request =
+            client.post(format!("{url}/api/v1/orgs/{ORG}/apps/chat/costs")).bearer_auth(&token).json(&cost(&id(n), n));
         match request.send().await {
             Ok(response) if response.status() == 202 => acknowledged.lock().await.push(n),
             Ok(response) => panic!("unexpected answer {}", response.status()),
@@ -40,7 +47,15 @@ async fn a_kill_under_load_loses_no_acknowledged_submission_and_doubles_none() {
 
     for round in 1..=3_usize {
         let workers: Vec<_> = (0..8)
-            .map(|_| tokio::spawn(load(client.clone(), served.url.clone(), token.clone(), Arc::clone(&next), Arc::clone(&acknowledged))))
+            .map(|_| {
+                tokio::spawn(load(
+                    client.clone(),
+                    served.url.clone(),
+                    token.clone(),
+                    Arc::clone(&next),
+                    Arc::clone(&acknowledged),
+                ))
+            })
             .collect();
         // Kill in the middle of the load, whatever the machine's speed: once enough was acknowledged.
         while acknowledged.lock().await.len() < round * 300 {

@@ -16,7 +16,9 @@ pub async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String
         "org_name": "Acme", "timezone": "UTC", "quota_scope": "APP",
         "model_ordering": ["premium"], "quotas": {"premium": 1_000_000_000_u64},
     });
-    let put = |path: String, body: Value| client.put(format!("{url}/api/v1/orgs/{ORG}{path}")).header("x-api-key", key).json(&body);
+    let put = |path: String, body: Value| {
+        client.put(format!("{url}/api/v1/orgs/{ORG}{path}")).header("x-api-key", key).json(&body)
+    };
     assert_eq!(put(String::new(), org).send().await.unwrap().status(), 201);
     let app = json!({"app_name": "Chat", "secret_delivery": "inline"});
     let app: Value = put("/apps/chat".into(), app).send().await.unwrap().json().await.unwrap();
@@ -25,7 +27,8 @@ pub async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String
         "client_id": app["credentials"]["client_id"],
         "client_secret": app["credentials"]["client_secret"],
     });
-    let tokens: Value = client.post(format!("{url}/auth/token")).json(&grant).send().await.unwrap().json().await.unwrap();
+    let tokens: Value =
+        client.post(format!("{url}/auth/token")).json(&grant).send().await.unwrap().json().await.unwrap();
     tokens["access_token"].as_str().unwrap().to_owned()
 }
 

@@ -52,7 +52,12 @@ async fn a_restart_keeps_secrets_tokens_and_totals() {
     let mut served = Served::start(dir.path(), &[]);
     let key = Served::provisioning_key(dir.path());
     let token = provision(&client, &served.url, &key).await;
-    let submit = |url: String| client.post(format!("{url}/api/v1/orgs/{ORG}/apps/chat/costs")).bearer_auth(&token).json(&cost("00000000-0000-4000-8000-000000000001", 7));
+    let submit = |url: String| {
+        client
+            .post(format!("{url}/api/v1/orgs/{ORG}/apps/chat/costs"))
+            .bearer_auth(&token)
+            .json(&cost("00000000-0000-4000-8000-000000000001", 7))
+    };
     assert_eq!(submit(served.url.clone()).send().await.unwrap().status(), 202);
     served.signal("TERM");
     assert!(served.child.wait().unwrap().success());

@@ -105,7 +105,9 @@ impl Reply {
         assert!(timestamp.ends_with('Z') && timestamp.parse::<jiff::Timestamp>().is_ok(), "{text}");
         match status {
             401 => assert!(self.header("www-authenticate").contains("Bearer"), "{:?}", self.headers),
-            429 | 503 => assert!(self.header("retry-after").parse::<u64>().is_ok_and(|secs| secs > 0), "{:?}", self.headers),
+            429 | 503 => {
+                assert!(self.header("retry-after").parse::<u64>().is_ok_and(|secs| secs > 0), "{:?}", self.headers)
+            }
             _ => {}
         }
         self

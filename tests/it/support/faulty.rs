@@ -34,8 +34,10 @@ pub(crate) enum Fault {
     AnswerLost,
 }
 
-/// What a failing store says; no answer may repeat it.
-pub(crate) const FAULT_TEXT: &str = "cannot reach postgres://keeper:hunter2@db.internal";
+/// What a failing store says.
+const FAULT_TEXT: &str = "cannot reach postgres://keeper:hunter2@db.internal";
+/// What no answer may repeat of it.
+pub(crate) const INTERNALS: [&str; 3] = ["postgres", "hunter2", "db.internal"];
 
 impl Fault {
     fn error(self) -> StorageError {
@@ -53,6 +55,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Storage>,
     record_fault: Mutex<Option<Fault>>,
+    next_record_fault: Mutex<Option<Fault>>,
     read_fault: Mutex<Option<Fault>>,
     gate_open: watch::Sender<bool>,
     record_calls: watch::Sender<usize>,
@@ -63,6 +66,7 @@ impl FaultyStore {
         Self {
             inner,
             record_fault: Mutex::default(),
+            next_record_fault: Mutex::default(),
             read_fault: Mutex::default(),
             gate_open: watch::Sender::new(true),
             record_calls: watch::Sender::new(0),
@@ -72,6 +76,11 @@ impl FaultyStore {
     /// How `record_usage` fails from now on.
     pub(crate) fn fail_records(&self, fault: impl Into<Option<Fault>>) {
         *self.record_fault.lock().unwrap() = fault.into();
+    }
+
+    /// How the next `record_usage` fails; those after it do not.
+    pub(crate) fn fail_next_record(&self, fault: Fault) {
+        *self.next_record_fault.lock().unwrap() = Some(fault);
     }
 
     /// How reading tenants, and a ping, fail from now on.
@@ -113,7 +122,7 @@ impl UsageLedger for FaultyStore {
     async fn record_usage(&self, records: &[UsageRecord]) -> Result<Vec<RecordOutcome>> {
         self.record_calls.send_modify(|calls| *calls += 1);
         self.gate_open.subscribe().wait_for(|open| *open).await.unwrap();
-        let fault = *self.record_fault.lock().unwrap();
+        let fault = self.next_record_fault.lock().unwrap().take().or(*self.record_fault.lock().unwrap());
         match fault {
             None => self.inner.record_usage(records).await,
             Some(Fault::AnswerLost) => {
