@@ -65,6 +65,9 @@ pub struct ConverseUsage {
     /// Generated tokens.
     #[schema(example = 800)]
     output_tokens: u64,
+    /// All of them. Tells whether a model counted cached tokens as input too; then they are charged once.
+    #[schema(example = 2300)]
+    total_tokens: Option<u64>,
     /// Prompt tokens read from the cache.
     cache_read_input_tokens: Option<u64>,
     /// Prompt tokens written to the cache.
@@ -231,6 +234,7 @@ macro_rules! common_submission {
                 CallStatusWord::Error => CallStatus::Error,
             },
             timestamp: request.timestamp.map(|text| timestamp(&text)).transpose()?,
+            reported_total_tokens: request.usage.as_ref().and_then(|usage| usage.total_tokens),
             cache_ttl_assumed: request.usage.as_ref().is_some_and(ConverseUsage::cache_ttl_assumed),
             tokens: tokens(flat, request.usage, $tokens_required)?,
             service_tier: request.service_tier.map_or(ServiceTier::Default, Into::into),

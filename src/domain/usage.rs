@@ -39,6 +39,28 @@ pub struct RecordPricing {
     pub model_id: String,
 }
 
+/// Identity of a submission.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UsageKey {
+    /// The organization.
+    pub org_id: OrgId,
+    /// The application.
+    pub app_id: AppId,
+    /// The caller's idempotency key.
+    pub request_id: RequestId,
+}
+
+/// What pricing makes of a record: the part of it that repricing may replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Figures {
+    /// The charged cost.
+    pub cost: PicoUsd,
+    /// The server's own figure, where it has one.
+    pub server_cost: Option<PicoUsd>,
+    /// How it was priced.
+    pub pricing: RecordPricing,
+}
+
 /// One accepted submission, exactly as it is stored. (`org_id`, `app_id`, `request_id`) is its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UsageRecord {
@@ -68,6 +90,9 @@ pub struct UsageRecord {
     pub server_cost: Option<PicoUsd>,
     /// Reported tokens.
     pub tokens: TokenCounts,
+    /// Whether the time to live of cache writes was assumed, not reported. Kept, because no later price makes up for
+    /// it: such a record stays an estimate.
+    pub cache_ttl_assumed: bool,
     /// How it was priced.
     pub pricing: RecordPricing,
     /// Region the call was made from, where reported.
@@ -85,6 +110,34 @@ impl UsageRecord {
     #[must_use]
     pub fn is_unpriced(&self) -> bool {
         self.cost_source == CostSource::Server && self.pricing.status == PricingStatus::Unpriced
+    }
+
+    /// Its identity.
+    #[must_use]
+    pub fn key(&self) -> UsageKey {
+        UsageKey { org_id: self.org_id, app_id: self.app_id.clone(), request_id: self.request_id }
+    }
+
+    /// What pricing made of it.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        Figures { cost: self.cost, server_cost: self.server_cost, pricing: self.pricing.clone() }
+    }
+
+    /// Whether repricing may touch it: only what had no price, or a stand-in for one.
+    #[must_use]
+    pub fn is_repriceable(&self) -> bool {
+        self.pricing.status != PricingStatus::Priced
+    }
+
+    /// This record with other figures. What a client charged itself stays charged, whatever the figures say.
+    #[must_use]
+    pub fn with_figures(&self, figures: &Figures) -> Self {
+        let cost = match self.cost_source {
+            CostSource::Server => figures.cost,
+            CostSource::Client => self.cost,
+        };
+        Self { cost, server_cost: figures.server_cost, pricing: figures.pricing.clone(), ..self.clone() }
     }
 
     /// What this record adds to each of its counters.
@@ -151,6 +204,22 @@ impl Counters {
             output_tokens: self.output_tokens.checked_add(other.output_tokens)?,
             cache_read_input_tokens: self.cache_read_input_tokens.checked_add(other.cache_read_input_tokens)?,
             cache_write_input_tokens: self.cache_write_input_tokens.checked_add(other.cache_write_input_tokens)?,
+        })
+    }
+
+    /// Difference, or `None` where any counter would become negative.
+    #[must_use]
+    pub fn checked_sub(&self, other: &Self) -> Option<Self> {
+        Some(Self {
+            cost: self.cost.checked_sub(other.cost)?,
+            drift: self.drift.checked_sub(other.drift)?,
+            requests: self.requests.checked_sub(other.requests)?,
+            errors: self.errors.checked_sub(other.errors)?,
+            unpriced_requests: self.unpriced_requests.checked_sub(other.unpriced_requests)?,
+            input_tokens: self.input_tokens.checked_sub(other.input_tokens)?,
+            output_tokens: self.output_tokens.checked_sub(other.output_tokens)?,
+            cache_read_input_tokens: self.cache_read_input_tokens.checked_sub(other.cache_read_input_tokens)?,
+            cache_write_input_tokens: self.cache_write_input_tokens.checked_sub(other.cache_write_input_tokens)?,
         })
     }
 }

@@ -12,7 +12,7 @@ use crate::domain::calendar::Day;
 use crate::domain::catalog::{LabelEntry, LabelKind};
 use crate::domain::ids::{ModelLabel, RequestId};
 use crate::domain::money::{MicroUsd, PicoUsd};
-use crate::domain::pricing::{Latency, MAX_COST_PER_SUBMISSION, PriceQuery, ServiceTier};
+use crate::domain::pricing::{Latency, MAX_COST_PER_SUBMISSION, PriceQuery, ServiceTier, without_cached_input};
 use crate::domain::quota::{LabelQuota, QuotaInput, evaluate};
 use crate::domain::tenant::{Effective, QuotaScope};
 use crate::domain::tokens::TokenCounts;
@@ -36,6 +36,8 @@ pub struct Submission {
     pub timestamp: Option<Timestamp>,
     /// Tokens.
     pub tokens: TokenCounts,
+    /// `totalTokens` of a Converse `usage` object: tells whether cached tokens were counted as input too.
+    pub reported_total_tokens: Option<u64>,
     /// Whether the time to live of cache writes was assumed, because the submission did not say.
     pub cache_ttl_assumed: bool,
     /// Processing tier.
@@ -187,13 +189,14 @@ impl Services {
             return Err(ServiceError::OutsideWindow(window));
         }
         let model_id = submission.bedrock_model_id.as_deref().unwrap_or(&entry.bedrock_model_id);
+        let tokens = without_cached_input(model_id, submission.tokens, submission.reported_total_tokens);
         let quote = self.pricer.quote(
             &PriceQuery {
                 model_id,
                 region: submission.calling_region.as_deref(),
                 tier: submission.service_tier,
                 latency: submission.latency,
-                tokens: submission.tokens,
+                tokens,
                 cache_ttl_assumed: submission.cache_ttl_assumed,
                 at: now,
             },
@@ -221,7 +224,8 @@ impl Services {
             cost_source,
             cost,
             server_cost,
-            tokens: submission.tokens,
+            tokens,
+            cache_ttl_assumed: submission.cache_ttl_assumed,
             pricing: RecordPricing {
                 status: quote.status,
                 source: quote.source,

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::error::StorageError;
-use crate::domain::calendar::{Day, Month};
+use crate::domain::calendar::Day;
 use crate::domain::credential::{ClientCredential, SealedSecret};
 use crate::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
 use crate::domain::selection::FallbackState;
@@ -237,9 +237,6 @@ pub trait UsageLedger: Send + Sync {
         after: Option<&DailyTotalKey>,
         limit: u32,
     ) -> Result<Vec<DailyTotal>>;
-
-    /// The sum of all monthly label totals of a scope.
-    async fn month_total(&self, scope: &Scope, month: Month) -> Result<Counters>;
 }
 
 /// What a compare-and-swap of the fallback state came to.

@@ -186,6 +186,7 @@ impl History<'_> {
             cost: quote.cost,
             server_cost: quote.source.map(|_| quote.cost),
             tokens: call.seed.tokens(),
+            cache_ttl_assumed: false,
             pricing: RecordPricing {
                 status: quote.status,
                 source: quote.source,

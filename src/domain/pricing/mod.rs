@@ -6,6 +6,7 @@
 
 mod book;
 mod catalog;
+mod convention;
 mod model_id;
 mod rates;
 mod scope;
@@ -13,6 +14,7 @@ mod snapshot;
 
 pub use book::{DuplicateRow, Found, Place, PriceBook, RowQuery, StandIns, place_text};
 pub use catalog::{CONFIG_VERSION, PriceCatalog, PriceQuery, Quote, Resolved};
+pub use convention::without_cached_input;
 pub use model_id::ModelRef;
 pub use rates::{CostLine, Costed, MAX_COST_PER_SUBMISSION, MAX_PRICE, RateCard, Rates};
 pub use scope::{Geo, PriceScope};

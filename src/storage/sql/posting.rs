@@ -10,23 +10,9 @@ use jiff::Timestamp;
 
 use super::columns::{CounterColumns, RecordAmounts};
 use crate::domain::calendar::{Day, Month};
-use crate::domain::ids::{AppId, ModelLabel, OrgId, RequestId};
-use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
+use crate::domain::ids::{AppId, ModelLabel, OrgId};
+use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageKey, UsageRecord};
 use crate::storage::contract::RecordOutcome;
-
-/// Identity of a submission.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct DedupKey {
-    pub(crate) org_id: OrgId,
-    pub(crate) app_id: AppId,
-    pub(crate) request_id: RequestId,
-}
-
-impl DedupKey {
-    pub(crate) fn of(record: &UsageRecord) -> Self {
-        Self { org_id: record.org_id, app_id: record.app_id.clone(), request_id: record.request_id }
-    }
-}
 
 /// What a total covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,9 +38,12 @@ pub(crate) struct Total {
     pub(crate) updated_at: Timestamp,
 }
 
+/// Totals to write, with their new values and when they changed.
+pub(crate) type ChangedTotals = BTreeMap<TotalKey, (CounterColumns, Timestamp)>;
+
 /// The four totals a record adds to.
 #[derive(Debug, Clone)]
-struct RecordKeys {
+pub(crate) struct RecordKeys {
     app_day: TotalKey,
     app_month: TotalKey,
     org_day: TotalKey,
@@ -62,7 +51,7 @@ struct RecordKeys {
 }
 
 impl RecordKeys {
-    fn of(record: &UsageRecord) -> Self {
+    pub(crate) fn of(record: &UsageRecord) -> Self {
         let key = |period, app_id| TotalKey {
             period,
             org_id: record.org_id,
@@ -78,17 +67,17 @@ impl RecordKeys {
         }
     }
 
-    fn each(&self) -> [&TotalKey; 4] {
+    pub(crate) fn each(&self) -> [&TotalKey; 4] {
         [&self.app_day, &self.app_month, &self.org_day, &self.org_month]
     }
 }
 
 /// Every total a call has to read before [`Posting::plan`]: those its records add to, and those of the records they
 /// repeat.
-pub(crate) fn totals_to_read(records: &[UsageRecord], stored: &HashMap<DedupKey, UsageRecord>) -> BTreeSet<TotalKey> {
+pub(crate) fn totals_to_read(records: &[UsageRecord], stored: &HashMap<UsageKey, UsageRecord>) -> BTreeSet<TotalKey> {
     let mut keys = BTreeSet::new();
     for record in records {
-        let counted = stored.get(&DedupKey::of(record)).unwrap_or(record);
+        let counted = stored.get(&record.key()).unwrap_or(record);
         keys.extend(RecordKeys::of(counted).each().into_iter().cloned());
     }
     keys
@@ -100,7 +89,7 @@ pub(crate) struct Posting<'a> {
     /// Records to insert, in order.
     pub(crate) accepted: Vec<&'a UsageRecord>,
     /// Totals that changed, with their new values.
-    pub(crate) changed: BTreeMap<TotalKey, (CounterColumns, Timestamp)>,
+    pub(crate) changed: ChangedTotals,
     /// One outcome per record, in order. Totals are those after the whole call.
     pub(crate) outcomes: Vec<RecordOutcome>,
 }
@@ -117,15 +106,15 @@ impl<'a> Posting<'a> {
     /// key of [`totals_to_read`] that exists.
     pub(crate) fn plan(
         records: &'a [UsageRecord],
-        stored: &HashMap<DedupKey, UsageRecord>,
+        stored: &HashMap<UsageKey, UsageRecord>,
         mut totals: BTreeMap<TotalKey, Total>,
     ) -> Self {
         let mut accepted: Vec<&UsageRecord> = Vec::new();
-        let mut accepted_now: HashMap<DedupKey, &UsageRecord> = HashMap::new();
+        let mut accepted_now: HashMap<UsageKey, &UsageRecord> = HashMap::new();
         let mut changed = BTreeMap::new();
         let mut decisions = Vec::with_capacity(records.len());
         for record in records {
-            let dedup_key = DedupKey::of(record);
+            let dedup_key = record.key();
             let first = stored.get(&dedup_key).or_else(|| accepted_now.get(&dedup_key).copied());
             decisions.push(match first {
                 Some(first) if first.fingerprint == record.fingerprint => Decision::Duplicate(Box::new(first.clone())),
@@ -149,7 +138,7 @@ impl<'a> Posting<'a> {
 fn add(
     record: &UsageRecord,
     totals: &mut BTreeMap<TotalKey, Total>,
-    changed: &mut BTreeMap<TotalKey, (CounterColumns, Timestamp)>,
+    changed: &mut ChangedTotals,
 ) -> Option<RecordKeys> {
     RecordAmounts::of(record)?;
     let keys = RecordKeys::of(record);

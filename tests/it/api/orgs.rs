@@ -81,8 +81,11 @@ async fn if_none_match_creates_only() {
 async fn an_id_is_read_in_any_case_and_written_in_lower_case() {
     let server = TestServer::start().await;
     let upper = format!("/api/v1/orgs/{}", ORG.to_uppercase());
-    assert_eq!(server.put(&upper).admin().json(&org_body()).await.ok(201).str("org_id"), ORG);
+    let created = server.put(&upper).admin().json(&org_body()).await.ok(201);
+    assert_eq!(created.str("org_id"), ORG);
     assert_eq!(server.get(&upper).admin().await.ok(200).str("org_id"), ORG);
+    let token = server.token(&format!("org-{ORG}"), created["credentials"]["client_secret"].as_str().unwrap()).await.ok(200);
+    server.get(&format!("{upper}/aggregates/today")).bearer(token.str("access_token")).await.ok(200);
     for bad in ["acme", "550e8400e29b41d4a716446655440000", "550e8400-e29b-41d4-a716-44665544000g"] {
         let path = format!("/api/v1/orgs/{bad}");
         server.put(&path).admin().json(&org_body()).await.refuses("INVALID_REQUEST", "org_id");
@@ -146,6 +149,7 @@ async fn an_impossible_configuration_is_refused_naming_the_field() {
         (json!({"model_ordering": ["Premium"]}), "model_ordering[0]"),
         (json!({"quotas": {"premium": 1}}), "quotas.standard"),
         (json!({"quotas": {"premium": -1, "standard": 1, "economy": 1}}), "quotas.premium"),
+        (json!({"quotas": {"premium": 1_u64 << 63, "standard": 1, "economy": 1}}), "quotas.premium"),
         (json!({"quotas": {"Premium": 1}}), "quotas"),
         (json!({"monthly_quotas": {"premium": -1}}), "monthly_quotas.premium"),
         (json!({"overrides": {"tight_mode_threshold_pct": 49}}), "overrides.tight_mode_threshold_pct"),

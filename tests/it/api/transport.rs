@@ -211,9 +211,11 @@ async fn configured_origins_and_no_others_may_call_from_a_browser() {
 async fn a_failing_store_is_told_apart_from_an_absent_one_and_neither_tells_internals() {
     let server = TestServer::start().await;
     let chat = server.chat(json!({})).await;
-    for (fault, status, code) in
-        [(Fault::Backend, 500, "INTERNAL_ERROR"), (Fault::Unavailable, 503, "SERVICE_UNAVAILABLE")]
-    {
+    for (fault, status, code) in [
+        (Fault::Backend, 500, "INTERNAL_ERROR"),
+        (Fault::Panic, 500, "INTERNAL_ERROR"),
+        (Fault::Unavailable, 503, "SERVICE_UNAVAILABLE"),
+    ] {
         server.store.fail_reads(fault);
         let reply = chat.selection().await.error(status, code);
         assert!(!INTERNALS.iter().any(|word| reply.text().contains(word)), "{}", reply.text());

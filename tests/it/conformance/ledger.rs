@@ -66,6 +66,7 @@ pub(super) async fn every_field_of_a_usage_record_survives_a_round_trip(fresh: F
         cost: PicoUsd::new(9_223_372_036_854_775_807_999_999),
         server_cost: Some(PicoUsd::new(999_999)),
         tokens: TokenCounts { input: 1, output: 1 << 40, cache_read: 3, cache_write: 4, cache_write_1h: 2 },
+        cache_ttl_assumed: true,
         pricing: RecordPricing {
             status: PricingStatus::Estimated,
             source: Some(PriceSource::PricingApi),

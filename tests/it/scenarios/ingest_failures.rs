@@ -184,6 +184,16 @@ async fn a_group_the_store_refuses_is_answered_as_unavailable_like_a_lone_submis
 }
 
 #[tokio::test]
+async fn a_store_with_a_mistake_in_it_does_not_end_the_queue() {
+    let server = TestServer::start().await;
+    let chat = server.chat(json!({})).await;
+    let body = usage(&request_id(1), "premium");
+    server.store.fail_next_record(Fault::Panic);
+    chat.post("/usage", &body).await.error(503, "SERVICE_UNAVAILABLE");
+    assert_eq!(chat.post("/usage", &body).await.ok(202)["duplicate"], false);
+}
+
+#[tokio::test]
 async fn stopping_finishes_requests_in_flight() {
     let server = TestServer::start().await;
     let (path, answer) = {

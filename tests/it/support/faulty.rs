@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     Backend,
     /// What was asked for happens, but the answer is lost.
     AnswerLost,
+    /// There is a mistake in it.
+    Panic,
 }
 
 /// What a failing store says.
@@ -44,6 +46,7 @@ impl Fault {
         match self {
             Self::Unavailable | Self::AnswerLost => StorageError::Unavailable(FAULT_TEXT.to_owned()),
             Self::Backend => StorageError::Backend(FAULT_TEXT.to_owned()),
+            Self::Panic => panic!("{FAULT_TEXT}"),
         }
     }
 }
@@ -109,7 +112,9 @@ impl FaultyStore {
     }
 
     fn read(&self) -> Result<()> {
-        self.read_fault.lock().unwrap().map_or(Ok(()), |fault| Err(fault.error()))
+        // Copied out first: a panic must not poison the lock.
+        let fault = *self.read_fault.lock().unwrap();
+        fault.map_or(Ok(()), |fault| Err(fault.error()))
     }
 }
 

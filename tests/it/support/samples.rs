@@ -180,6 +180,7 @@ pub(crate) fn usage(app: &str, request: u128) -> UsageRecord {
         cost: PicoUsd::new(1_500_000),
         server_cost: Some(PicoUsd::new(1_500_000)),
         tokens: TokenCounts { input: 11, output: 22, cache_read: 33, cache_write: 44, cache_write_1h: 4 },
+        cache_ttl_assumed: false,
         pricing: RecordPricing {
             status: PricingStatus::Priced,
             source: Some(PriceSource::Embedded),

@@ -4,22 +4,21 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use sqlx::query_builder::{QueryBuilder, Separated};
 use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use super::SqliteStorage;
 use super::rows::{CounterRow, UsageRow, counter_columns, usage_columns};
-use crate::domain::calendar::{Day, Month};
+use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ModelLabel, OrgId, RequestId, Scope};
-use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
+use crate::domain::usage::{LabelTotals, SpendTotals, UsageKey, UsageRecord};
 use crate::storage::contract::{
     Breakdown, DailyTotal, DailyTotalKey, IngestLimits, RecordOutcome, Result, UsageLedger,
 };
 use crate::storage::error::StorageError;
-use crate::storage::sql::columns::{self, CounterColumns, RecordAmounts, app_key, app_of_key, instant, millis};
+use crate::storage::sql::columns::{self, RecordAmounts, app_key, app_of_key, instant, millis};
 use crate::storage::sql::error::corrupt;
-use crate::storage::sql::posting::{DedupKey, Period, Posting, Total, TotalKey, totals_to_read};
+use crate::storage::sql::posting::{ChangedTotals, Period, Posting, Total, TotalKey, totals_to_read};
 
 #[async_trait]
 impl UsageLedger for SqliteStorage {
@@ -36,7 +35,8 @@ impl UsageLedger for SqliteStorage {
         // The lock comes first: what is read below stays true until the commit. So everything can be decided in memory,
         // exactly, and no counter is ever added to by SQLite, whose sums would turn into floating point on overflow.
         let mut transaction = self.write().await?;
-        let stored = read_stored(&mut transaction, records).await?;
+        let keys: Vec<_> = records.iter().map(UsageRecord::key).collect();
+        let stored = read_stored(&mut transaction, &keys).await?;
         let totals = read_totals(&mut transaction, &totals_to_read(records, &stored)).await?;
         let posting = Posting::plan(records, &stored, totals);
         insert_records(&mut transaction, &posting.accepted).await?;
@@ -80,11 +80,6 @@ impl UsageLedger for SqliteStorage {
         let mut connection = self.readers.acquire().await?;
         super::totals::daily_totals(&mut connection, org_id, breakdown, days, after, limit).await
     }
-
-    async fn month_total(&self, scope: &Scope, month: Month) -> Result<Counters> {
-        let mut connection = self.readers.acquire().await?;
-        super::totals::month_total(&mut connection, scope, month).await
-    }
 }
 
 /// Rows per statement. A statement is prepared once per size, so a few fixed sizes serve batches of any length.
@@ -103,22 +98,22 @@ fn statement_rows<T>(mut rest: &[T]) -> impl Iterator<Item = &[T]> {
 pub(super) const STORED: &str =
     concat!("SELECT ", usage_columns!(), " FROM usage_records WHERE (org_id, app_id, request_id) IN (");
 
-/// The stored record of every submission that was recorded before.
-async fn read_stored(
+/// The stored record of every one of these submissions that was recorded.
+pub(super) async fn read_stored(
     connection: &mut SqliteConnection,
-    records: &[UsageRecord],
-) -> Result<HashMap<DedupKey, UsageRecord>> {
+    keys: &[UsageKey],
+) -> Result<HashMap<UsageKey, UsageRecord>> {
     let mut stored = HashMap::new();
-    for records in statement_rows(records) {
+    for keys in statement_rows(keys) {
         let mut query = QueryBuilder::<Sqlite>::new(STORED);
-        query.push_values(records, |mut row, record| {
-            row.push_bind(record.org_id.0).push_bind(record.app_id.as_str()).push_bind(record.request_id.0);
+        query.push_values(keys, |mut row, key| {
+            row.push_bind(key.org_id.0).push_bind(key.app_id.as_str()).push_bind(key.request_id.0);
         });
         query.push(")");
         let rows: Vec<UsageRow> = query.build_query_as().fetch_all(&mut *connection).await?;
         for row in rows {
             let record = UsageRecord::try_from(row)?;
-            stored.insert(DedupKey::of(&record), record);
+            stored.insert(record.key(), record);
         }
     }
     Ok(stored)
@@ -158,7 +153,8 @@ fn push_record(mut row: Separated<'_, Sqlite, &'static str>, record: &UsageRecor
     for tokens in amounts.tokens {
         row.push_bind(tokens);
     }
-    row.push_bind(columns::pricing_status_text(record.pricing.status))
+    row.push_bind(record.cache_ttl_assumed)
+        .push_bind(columns::pricing_status_text(record.pricing.status))
         .push_bind(record.pricing.source.map(columns::price_source_text))
         .push_bind(record.pricing.version.as_deref())
         .push_bind(record.pricing.model_id.as_str())
@@ -269,7 +265,7 @@ impl TotalRow {
     }
 }
 
-async fn read_totals(
+pub(super) async fn read_totals(
     connection: &mut SqliteConnection,
     keys: &BTreeSet<TotalKey>,
 ) -> Result<BTreeMap<TotalKey, Total>> {
@@ -289,9 +285,9 @@ async fn read_totals(
     Ok(totals)
 }
 
-async fn write_totals(
+pub(super) async fn write_totals(
     connection: &mut SqliteConnection,
-    changed: &BTreeMap<TotalKey, (CounterColumns, Timestamp)>,
+    changed: &ChangedTotals,
 ) -> Result<()> {
     let (days, months): (Vec<_>, Vec<_>) = changed.iter().partition(|(key, _)| key.period.is_day());
     for rows in statement_rows(&days).chain(statement_rows(&months)) {

@@ -19,8 +19,8 @@ macro_rules! usage_columns {
     () => {
         "org_id, app_id, request_id, fingerprint, model_label, day, timestamp, recorded_at, status, cost_source, \
          cost_micros, cost_residue, server_cost_micros, server_cost_residue, input_tokens, output_tokens, \
-         cache_read_input_tokens, cache_write_input_tokens, cache_write_1h_tokens, pricing_status, price_source, \
-         price_version, model_id, calling_region, service_tier, latency, shard_id"
+         cache_read_input_tokens, cache_write_input_tokens, cache_write_1h_tokens, cache_ttl_assumed, pricing_status, \
+         price_source, price_version, model_id, calling_region, service_tier, latency, shard_id"
     };
 }
 
@@ -218,6 +218,7 @@ pub(super) struct UsageRow {
     cache_read_input_tokens: u64,
     cache_write_input_tokens: u64,
     cache_write_1h_tokens: u64,
+    cache_ttl_assumed: bool,
     pricing_status: String,
     price_source: Option<String>,
     price_version: Option<String>,
@@ -264,6 +265,7 @@ impl TryFrom<UsageRow> for UsageRecord {
                 cache_write: row.cache_write_input_tokens,
                 cache_write_1h: row.cache_write_1h_tokens,
             },
+            cache_ttl_assumed: row.cache_ttl_assumed,
             pricing: RecordPricing {
                 status: columns::pricing_status_of(&row.pricing_status).ok_or_else(|| bad("pricing_status"))?,
                 source,

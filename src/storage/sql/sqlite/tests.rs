@@ -35,6 +35,7 @@ fn record(n: u128) -> UsageRecord {
         cost: PicoUsd::new(1),
         server_cost: None,
         tokens: TokenCounts::default(),
+        cache_ttl_assumed: false,
         pricing: RecordPricing {
             status: PricingStatus::Priced,
             source: None,

@@ -6,9 +6,9 @@ use std::ops::RangeInclusive;
 use sqlx::{FromRow, SqliteConnection};
 
 use super::rows::{CounterRow, counter_columns};
-use crate::domain::calendar::{Day, Month};
+use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ModelLabel, OrgId, Scope};
-use crate::domain::usage::{Counters, LabelTotals, SpendTotals};
+use crate::domain::usage::{LabelTotals, SpendTotals};
 use crate::storage::contract::{Breakdown, DailyTotal, DailyTotalKey, Result};
 use crate::storage::error::StorageError;
 use crate::storage::sql::columns::{app_key, app_of_key, instant};
@@ -164,26 +164,4 @@ pub(super) async fn daily_totals(
         .fetch_all(connection)
         .await?;
     rows.into_iter().map(DailyTotal::try_from).collect()
-}
-
-/// The sum of all monthly label totals of a scope. Added here, not by SQLite, whose sums are not checked the way ours
-/// are.
-pub(super) async fn month_total(connection: &mut SqliteConnection, scope: &Scope, month: Month) -> Result<Counters> {
-    let rows: Vec<CounterRow> = sqlx::query_as(concat!(
-        "SELECT ",
-        counter_columns!(),
-        " FROM monthly_totals WHERE org_id = ?1 AND month = ?2 AND app_id = ?3"
-    ))
-    .bind(scope.org_id.0)
-    .bind(month.to_string())
-    .bind(app_key(scope.app_id.as_ref()))
-    .fetch_all(connection)
-    .await?;
-    let mut sum = Counters::default();
-    for row in rows {
-        sum = sum
-            .checked_add(&row.try_into()?)
-            .ok_or_else(|| StorageError::Backend("the month's total is out of range".to_owned()))?;
-    }
-    Ok(sum)
 }
