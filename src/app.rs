@@ -16,7 +16,9 @@ use crate::domain::pricing::{PriceCatalog, SnapshotError, embedded};
 use crate::ids::Random;
 use crate::service::access::ProvisioningKeys;
 use crate::service::ingest::Ingest;
+use crate::service::price_refresh::{PriceFeed, PriceListState};
 use crate::service::pricing::Pricer;
+use crate::service::profiles::memo::{ProfileMemo, ProfileResolver};
 use crate::service::tokens::TokenSigner;
 use crate::service::{Lifetimes, Services};
 use crate::storage::Storage;
@@ -32,6 +34,43 @@ pub struct Parts {
     pub random: Arc<dyn Random>,
     /// Renders metrics, where a recorder is installed.
     pub metrics: Option<PrometheusHandle>,
+    /// Knows what is behind opaque inference profiles, where that is configured.
+    pub profile_resolver: Option<Arc<dyn ProfileResolver>>,
+}
+
+/// Asks AWS what is behind opaque inference profiles, where the configuration says so.
+#[must_use]
+pub fn profile_resolver(config: &Config) -> Option<Arc<dyn ProfileResolver>> {
+    #[cfg(feature = "aws")]
+    if config.aws.bedrock.enabled {
+        return Some(Arc::new(crate::aws::inference_profiles::BedrockProfiles::new(config.aws.bedrock.clone())));
+    }
+    // A build without AWS refuses a configuration that wants it.
+    #[cfg(not(feature = "aws"))]
+    let _ = config;
+    None
+}
+
+/// The prices a service starts with, the most trusted source first.
+///
+/// # Errors
+/// Only for overrides that contradict each other, which the configuration refuses, and for a broken embedded price
+/// snapshot, which a test rules out.
+pub fn price_catalog(config: &Config) -> Result<PriceCatalog, SnapshotError> {
+    let overrides = config.pricing.override_book()?;
+    Ok(PriceCatalog::new(vec![Arc::new(overrides), Arc::new(embedded()?)]))
+}
+
+/// The AWS Price List, where the configuration enables it. A build without the `aws` feature has none; its
+/// configuration refuses to enable it.
+pub async fn price_feed(config: &Config) -> Option<Arc<dyn PriceFeed>> {
+    if !config.pricing.aws.enabled {
+        return None;
+    }
+    #[cfg(feature = "aws")]
+    return Some(Arc::new(crate::aws::price_list::AwsPriceList::from_environment(&config.pricing.aws).await));
+    #[cfg(not(feature = "aws"))]
+    None
 }
 
 /// The application: use cases and the HTTP layer over them.
@@ -58,7 +97,9 @@ impl App {
             clock: parts.clock,
             random: parts.random,
             catalog: config.label_catalog(),
-            pricer: Pricer::new(PriceCatalog::new(vec![Arc::new(embedded()?)]), config.pricing.unknown_model_rates()),
+            pricer: Pricer::new(price_catalog(config)?, config.pricing.unknown_model_rates()),
+            price_list: PriceListState::default(),
+            profiles: ProfileMemo::new(parts.profile_resolver, config.aws.bedrock.timeout()),
             defaults: config.tenant_defaults(),
             lifetimes: Lifetimes {
                 access_token: seconds(auth.access_token_ttl()),

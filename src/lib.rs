@@ -12,6 +12,7 @@
 //! service         use cases, one file each; knows no HTTP and no store by name
 //! domain          the rules, pure: no IO, no clock, no randomness
 //! storage         the contract every store keeps, and the stores: SQL and keys stop here
+//! aws             what only AWS knows, behind traits of the services; a cargo feature
 //! jobs            background loops, bounded and stoppable
 //! demo            a simulated day on a real service; sample data for explorers
 //! clock  ids      time and randomness as arguments
@@ -22,6 +23,8 @@
 
 pub mod api;
 pub mod app;
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod cli;
 pub mod clock;
 pub mod config;

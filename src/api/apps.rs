@@ -111,7 +111,7 @@ pub struct AppResponse {
 
 impl AppResponse {
     fn new(state: &ApiState, org: &Org, app: &App) -> Result<Self, ServiceError> {
-        let effective = state.services.effective(&Tenant { org: org.clone(), app: Some(app.clone()) })?;
+        let effective = state.services.effective(&Tenant::of_app(org.clone(), app.clone()))?;
         Ok(Self {
             org_id: app.org_id.to_string(),
             app_id: app.app_id.to_string(),

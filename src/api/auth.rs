@@ -10,9 +10,9 @@ use axum::http::request::Parts;
 use super::error::ApiError;
 use super::extract::path_param;
 use super::router::ApiState;
-use crate::domain::ids::{AppId, OrgId, Scope};
+use crate::domain::ids::{AppId, ModelLabel, OrgId, Scope};
 use crate::service::access::{
-    AggregatesAccess, Caller, CatalogAccess, ProvisioningAccess, SelectionAccess, TokenAccess, UsageAccess,
+    AggregatesAccess, Caller, CatalogAccess, ProfileReadAccess, ProfileWriteAccess, ProvisioningAccess, SelectionAccess, TokenAccess, UsageAccess,
 };
 
 /// Header of the provisioning key.
@@ -68,6 +68,35 @@ impl FromRequestParts<ApiState> for UsageAccess {
         let caller = authenticate(parts, state).await?;
         let (org_id, app_id) = app_path(parts, state).await?;
         Ok(caller.usage(org_id, app_id)?)
+    }
+}
+
+impl FromRequestParts<ApiState> for ProfileReadAccess {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let caller = authenticate(parts, state).await?;
+        let (org_id, app_id) = app_path(parts, state).await?;
+        Ok(caller.read_profiles(org_id, app_id)?)
+    }
+}
+
+impl FromRequestParts<ApiState> for ProfileWriteAccess {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        let caller = authenticate(parts, state).await?;
+        let (org_id, app_id) = app_path(parts, state).await?;
+        Ok(caller.write_profiles(org_id, app_id)?)
+    }
+}
+
+/// The label of an inference profile a path names. Extracted after the access to it.
+#[derive(Debug, Clone)]
+pub struct ProfileLabelPath(pub ModelLabel);
+
+impl FromRequestParts<ApiState> for ProfileLabelPath {
+    type Rejection = ApiError;
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        path_param(parts, state, "profile_label").await.map(Self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use axum::Json as JsonBody;
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -11,6 +12,7 @@ use super::router::ApiState;
 use crate::domain::catalog::LabelKind;
 use crate::domain::pricing::PriceSource;
 use crate::service::access::CatalogAccess;
+use crate::service::price_refresh::PriceListStatus;
 use crate::service::pricing::StandardPrice;
 
 /// Standard prices of a model in micro-USD per one million tokens.
@@ -81,6 +83,41 @@ pub struct ModelResponse {
 pub struct ModelsResponse {
     /// Every label, in alphabetical order.
     models: Vec<ModelResponse>,
+    /// The AWS Price List in force; absent where prices come from elsewhere only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    price_list: Option<PriceListResponse>,
+}
+
+/// The AWS Price List in force.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PriceListResponse {
+    /// `PRICING_API` where this instance fetched it, `CACHED` where it was loaded from the store.
+    #[schema(value_type = String, example = "PRICING_API")]
+    source: PriceSource,
+    /// Publication date of the newest publication in it.
+    #[schema(example = "2026-11-20T17:03:51Z")]
+    version: String,
+    /// When it was fetched.
+    #[schema(value_type = String, format = DateTime, example = "2026-11-23T06:12:40Z")]
+    fetched_at: Timestamp,
+    /// Seconds since it was fetched.
+    #[schema(example = 15_520)]
+    age_secs: u64,
+    /// Models that stay at older prices because the newest were not believed.
+    #[schema(example = json!(["amazon.nova-pro-v1:0"]))]
+    quarantined_models: Vec<String>,
+}
+
+impl From<PriceListStatus> for PriceListResponse {
+    fn from(status: PriceListStatus) -> Self {
+        Self {
+            source: status.source,
+            version: status.version.to_string(),
+            fetched_at: status.fetched_at,
+            age_secs: status.age_secs,
+            quarantined_models: status.quarantined,
+        }
+    }
 }
 
 /// List the label catalog
@@ -106,5 +143,6 @@ pub async fn list_models(State(state): State<ApiState>, access: CatalogAccess) -
             pricing: PricingResponse::new(model.price.as_ref()),
         })
         .collect();
-    Ok(JsonBody(ModelsResponse { models }))
+    let price_list = state.services.price_list().map(Into::into);
+    Ok(JsonBody(ModelsResponse { models, price_list }))
 }

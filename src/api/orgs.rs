@@ -114,7 +114,7 @@ pub struct OrgResponse {
 
 impl OrgResponse {
     fn new(state: &ApiState, org: &Org) -> Result<Self, ServiceError> {
-        let effective = state.services.effective(&Tenant { org: org.clone(), app: None })?;
+        let effective = state.services.effective(&Tenant::of_org(org.clone()))?;
         Ok(Self {
             org_id: org.org_id.to_string(),
             status: None,

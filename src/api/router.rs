@@ -20,7 +20,7 @@ use utoipa_axum::routes;
 use super::error::ApiError;
 use super::{
     aggregates, aggregates_range, apps, config_view, credentials, fallback, import, metrics, middleware, models,
-    openapi, orgs, public, selection, tokens, usage,
+    openapi, orgs, profiles, public, reprice, selection, tokens, usage,
 };
 use crate::service::Services;
 
@@ -95,11 +95,14 @@ pub fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(fallback::get_app_fallback, fallback::put_app_fallback, fallback::delete_app_fallback))
         .routes(routes!(import::import_config))
         .routes(routes!(models::list_models))
+        .routes(routes!(reprice::reprice_usage))
         .routes(routes!(selection::select_model))
         .routes(routes!(usage::submit_usage))
         .routes(routes!(usage::submit_usage_batch))
         .routes(routes!(usage::submit_cost))
         .routes(routes!(usage::submit_cost_batch))
+        .routes(routes!(profiles::register_profile, profiles::list_profiles))
+        .routes(routes!(profiles::get_profile, profiles::delete_profile))
         .routes(routes!(aggregates::get_org_aggregates_today))
         .routes(routes!(aggregates::get_org_aggregates_of_day))
         .routes(routes!(aggregates::get_app_aggregates_today))

@@ -175,7 +175,7 @@ impl ClientGuidance {
 }
 
 impl SelectionResponse {
-    fn new(answer: &Recommendation<'_>) -> Self {
+    fn new(answer: &Recommendation) -> Self {
         let effective = &answer.effective;
         Self {
             org_id: effective.scope.org_id.to_string(),

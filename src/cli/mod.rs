@@ -3,9 +3,12 @@
 
 mod health;
 mod import;
+mod prices;
+mod reprice;
 mod serve;
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -14,11 +17,12 @@ use std::sync::Arc;
 use clap::{Args, Parser, Subcommand};
 
 use crate::api::openapi;
-use crate::app::{App, Parts};
+use crate::app::{self, App, Parts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::secrets::{self, ResolvedSecrets};
 use crate::config::{Config, Loaded, Sources};
 use crate::demo;
+use crate::domain::pricing::PriceCatalog;
 use crate::ids::{Random, SystemRng};
 use crate::storage::Storage;
 use crate::storage::open::open;
@@ -57,12 +61,18 @@ enum Command {
     Migrate,
     /// Import organizations and applications from a YAML or JSON file; idempotent
     Import(import::ImportArgs),
+    /// Price recorded usage that had no price or a stand-in for one; a dry run without --apply
+    Reprice(reprice::RepriceArgs),
     /// Print the OpenAPI document
     Openapi,
     /// Ask a running service whether it is healthy; exit code 0 if so, else 1 (for container probes)
     Health(health::HealthArgs),
     /// Show a simulated day: spend rises, the recommendation falls back, sticks, and resets at midnight
     Demo(demo::DemoArgs),
+    /// Print prices: of the given models and regions, or all there are
+    Models(prices::ModelsArgs),
+    /// Explain what a call costs, line by line: which price, from where, and why
+    Price(prices::PriceArgs),
     /// Print the effective configuration and where each value came from; secrets are redacted
     Config(ConfigArgs),
 }
@@ -94,6 +104,8 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
         Ok(code) => code,
+        // Whoever reads the output has seen enough (`… | head`): not a failure.
+        Err(error) if is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -101,23 +113,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
 fn run(cli: Cli) -> CommandResult {
     let command = cli.command.unwrap_or_else(|| Command::Serve(ServeArgs::default()));
     match command {
         Command::Openapi => {
-            println!("{}", openapi::document().to_pretty_json()?);
+            writeln!(std::io::stdout(), "{}", openapi::document().to_pretty_json()?)?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo(args) => runtime()?.block_on(demo::run(args)).map(|()| ExitCode::SUCCESS),
         Command::Config(args) => {
             let loaded = load(cli.global, None)?;
             if args.json {
-                println!("{}", serde_json::to_string_pretty(&loaded.to_json()?)?);
+                writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&loaded.to_json()?)?)?;
             } else {
-                print!("{}", loaded.describe());
+                write!(std::io::stdout(), "{}", loaded.describe())?;
             }
             Ok(ExitCode::SUCCESS)
         }
+        Command::Models(args) => prices::models(&price_catalog(cli.global)?, &args),
+        Command::Price(args) => prices::price(&price_catalog(cli.global)?, &args),
         Command::Serve(args) => {
             let loaded = load(cli.global, args.listen)?;
             logging::init(loaded.config.log.format, &loaded.config.log.level)?;
@@ -132,6 +150,11 @@ fn run(cli: Cli) -> CommandResult {
             let loaded = load(cli.global, None)?;
             logging::init(loaded.config.log.format, &loaded.config.log.level)?;
             runtime()?.block_on(import::run(&loaded.config, args))
+        }
+        Command::Reprice(args) => {
+            let loaded = load(cli.global, None)?;
+            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+            runtime()?.block_on(reprice::run(&loaded.config, args))
         }
         Command::Health(args) => {
             let loaded = load(cli.global, None)?;
@@ -150,6 +173,12 @@ fn load(global: Global, listen: Option<SocketAddr>) -> Result<Loaded, CommandErr
         overrides.insert("server.listen".to_owned(), listen.to_string());
     }
     Ok(Config::load(&Sources::from_process(global.config, overrides))?)
+}
+
+/// The prices a service with this configuration has.
+fn price_catalog(global: Global) -> Result<PriceCatalog, CommandError> {
+    let loaded = load(global, None)?;
+    Ok(app::price_catalog(&loaded.config)?)
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
@@ -182,7 +211,8 @@ fn wire(
 ) -> Result<App, CommandError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRng::new());
-    Ok(App::new(config, secrets, Parts { storage, clock, random, metrics })?)
+    let profile_resolver = app::profile_resolver(config);
+    Ok(App::new(config, secrets, Parts { storage, clock, random, metrics, profile_resolver })?)
 }
 
 fn resolve_secrets(config: &Config) -> Result<ResolvedSecrets, CommandError> {

@@ -19,11 +19,15 @@ use tokio_util::task::TaskTracker;
 
 use super::{CommandError, CommandResult, open_store, resolve_secrets, wire};
 use crate::api::metrics::CONTENT_TYPE;
+use crate::app;
 use crate::config::secrets::{PROVISIONING_KEY_FILE, ResolvedSecrets};
 use crate::config::{Config, Loaded};
 use crate::demo::sample;
+use crate::jobs::price_refresh::{self, Schedule};
 use crate::jobs::purge::{self, PurgePolicy};
 use crate::server::{ServerLimits, serve};
+use crate::service::Services;
+use crate::service::price_refresh::{RefreshPolicy, load};
 
 /// How often old samples of histograms are folded away, as the exporter asks for.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -102,6 +106,7 @@ async fn start_jobs(
         interval: retention.purge_interval(),
         batch: retention.purge_batch,
     };
+    keep_prices_fresh(config, services, &jobs, stop).await;
     let (services, stopping) = (Arc::clone(services), stop.clone());
     jobs.spawn(async move { purge::run(&services, policy, stopping).await });
 
@@ -124,6 +129,17 @@ async fn start_jobs(
     }
     jobs.close();
     Ok(jobs)
+}
+
+async fn keep_prices_fresh(config: &Config, services: &Arc<Services>, jobs: &TaskTracker, stop: &CancellationToken) {
+    let Some(feed) = app::price_feed(config).await else { return };
+    let policy = RefreshPolicy::daily(config.pricing.aws.max_cache_age_days);
+    // Before the first request: a restart must not price with older prices than before.
+    if let Err(error) = load(services, policy).await {
+        tracing::warn!(%error, "the stored price list could not be loaded");
+    }
+    let (services, stopping) = (Arc::clone(services), stop.clone());
+    jobs.spawn(async move { price_refresh::run(&services, &*feed, policy, Schedule::default(), stopping).await });
 }
 
 /// SIGTERM and Ctrl-C.

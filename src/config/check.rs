@@ -10,6 +10,7 @@ use super::labels::{self, LABEL_RULE};
 use super::layers::{origin, unknown_key};
 use crate::domain::catalog::LabelKind;
 use crate::domain::ids::ModelLabel;
+use crate::domain::profile::ProfileArn;
 
 /// Merged values that still know where they came from.
 pub(super) struct Tree {
@@ -125,8 +126,20 @@ impl Tree {
                 "false: this version has no rate limiter; set limits at the proxy in front of it",
             );
         }
+        if config.aws.bedrock.enabled && !cfg!(feature = "aws") {
+            refuse(
+                &["aws", "bedrock", "enabled"],
+                "false: this binary was built without AWS; build it with `--features aws` (a default feature)",
+            );
+        }
         if config.metrics.listen.is_some_and(|listen| listen.port() != 0 && listen == config.server.listen) {
             refuse(&["metrics", "listen"], "an address other than server.listen (or metrics.key, to share it)");
+        }
+        if config.pricing.aws.enabled && !cfg!(feature = "aws") {
+            refuse(
+                &["pricing", "aws", "enabled"],
+                "false: this build cannot reach AWS; build with the cargo feature `aws`, which is a default one",
+            );
         }
         if config.auth.refresh_token_ttl_secs < config.auth.access_token_ttl_secs {
             refuse(&["auth", "refresh_token_ttl_secs"], "at least auth.access_token_ttl_secs");
@@ -134,11 +147,13 @@ impl Tree {
         if config.retention.daily_totals_days < config.retention.usage_days {
             refuse(&["retention", "daily_totals_days"], "at least retention.usage_days");
         }
+        if let Err(duplicate) = config.pricing.override_book() {
+            refuse(&["pricing", "overrides"], &format!("each model, region and tier once; there are {duplicate}"));
+        }
         for (label, entry) in &config.labels {
             let label = [labels::SECTION, label.as_str()];
-            let profile =
-                entry.bedrock_model_id.starts_with("arn:") && entry.bedrock_model_id.contains("inference-profile/");
-            if entry.kind == LabelKind::Profile && !profile {
+            let profile = entry.bedrock_model_id.parse::<ProfileArn>();
+            if entry.kind == LabelKind::Profile && profile.is_err() {
                 refuse(
                     &[&label[..], &["bedrock_model_id"]].concat(),
                     "the ARN of an inference profile, as its kind is profile",

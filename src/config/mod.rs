@@ -6,6 +6,8 @@
 //! messages and documentation follow it. Secrets redact themselves by type.
 
 mod auth;
+mod aws_pricing;
+mod aws;
 mod check;
 mod defaults;
 mod describe;
@@ -18,6 +20,7 @@ mod load;
 mod log;
 mod metering;
 mod metrics;
+mod price_overrides;
 mod pricing;
 mod rate_limits;
 mod retention;
@@ -34,6 +37,7 @@ use crate::domain::catalog::LabelCatalog;
 use crate::domain::tenant::TenantDefaults;
 
 pub use auth::{AuthConfig, JWT_SECRET, JWT_VERIFICATION_SECRETS, PROVISIONING_KEYS};
+pub use aws::{AwsConfig, BedrockConfig};
 pub use defaults::DefaultsConfig;
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Finding, Origin, Problem};
@@ -42,6 +46,7 @@ pub use labels::{LabelConfig, Labels, PricesConfig};
 pub use log::{LogConfig, LogFormat};
 pub use metering::MeteringConfig;
 pub use metrics::{METRICS_KEY, MetricsConfig};
+pub use aws_pricing::AwsPricingConfig;
 pub use pricing::{CeilingConfig, PricingConfig, UnknownModel};
 pub use rate_limits::RateLimitsConfig;
 pub use retention::RetentionConfig;
@@ -71,6 +76,8 @@ pub struct Config {
     pub metering: MeteringConfig,
     /// Pricing of models without a known price.
     pub pricing: PricingConfig,
+    /// What is asked of AWS.
+    pub aws: AwsConfig,
     /// How long data is kept.
     pub retention: RetentionConfig,
     /// Who may read metrics.
@@ -106,6 +113,7 @@ impl Default for Config {
             defaults: DefaultsConfig::default(),
             metering: MeteringConfig::default(),
             pricing: PricingConfig::default(),
+            aws: AwsConfig::default(),
             retention: RetentionConfig::default(),
             metrics: MetricsConfig::default(),
             log: LogConfig::default(),
@@ -125,6 +133,8 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
         defaults::KEYS,
         metering::KEYS,
         pricing::KEYS,
+        aws_pricing::KEYS,
+        aws::KEYS,
         retention::KEYS,
         metrics::KEYS,
         log::KEYS,

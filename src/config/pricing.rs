@@ -1,9 +1,11 @@
-//! `pricing`: what a model without a known price costs.
+//! `pricing`: prices the operator sets, and what a model without a known price costs.
 
 use serde::{Deserialize, Serialize};
 
+use super::aws_pricing::AwsPricingConfig;
 use super::key::{Key, Kind};
-use crate::domain::pricing::{MAX_PRICE, Rates};
+use super::price_overrides;
+use crate::domain::pricing::{DuplicateRow, MAX_PRICE, PriceBook, Rates};
 
 /// A price: micro-USD per one million tokens, which is pico-dollars per token.
 pub(super) const PRICE: Kind = Kind::Int { min: 0, max: MAX_PRICE, unit: "micro-USD per 1M tokens" };
@@ -15,6 +17,10 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("pricing.unknown_model", Kind::Word(&["unpriced", "ceiling"])),
     Key::new("pricing.ceiling.input_usd_micros_per_1m", CEILING),
     Key::new("pricing.ceiling.output_usd_micros_per_1m", CEILING),
+    Key::new(
+        "pricing.overrides",
+        Kind::List { expected: price_overrides::EXPECTED, accepts: price_overrides::accepts },
+    ),
 ];
 
 /// What to do with a submission whose model has no known price.
@@ -28,14 +34,18 @@ pub enum UnknownModel {
     Ceiling,
 }
 
-/// Pricing of models without a known price.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// Prices the operator sets, and pricing of models without a known price.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PricingConfig {
     /// What to do with a submission whose model has no known price.
     pub unknown_model: UnknownModel,
     /// Prices used where `unknown_model` is `ceiling`.
     pub ceiling: CeilingConfig,
+    /// Prices of models that beat every other source.
+    pub overrides: Vec<String>,
+    /// Prices published by AWS.
+    pub aws: AwsPricingConfig,
 }
 
 /// Prices assumed for an unknown model, in micro-USD per 1M tokens.
@@ -57,6 +67,14 @@ impl Default for CeilingConfig {
 }
 
 impl PricingConfig {
+    /// The operator's prices of models.
+    ///
+    /// # Errors
+    /// [`DuplicateRow`] where two overrides price the same; a start is refused for it.
+    pub fn override_book(&self) -> Result<PriceBook, DuplicateRow> {
+        price_overrides::book(&self.overrides)
+    }
+
     /// The prices for a model without a known price, or `None` where it stays unpriced. The input price stands for
     /// cached tokens too.
     #[must_use]

@@ -62,8 +62,9 @@ impl Stage {
         storage.migrate().await?;
         let clock = Arc::new(ManualClock::at(now));
         let for_app: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
-        let app =
-            App::new(&config, &secrets, Parts { storage, clock: for_app, random: Arc::new(random), metrics: None })?;
+        let random = Arc::new(random);
+        let parts = Parts { storage, clock: for_app, random, metrics: None, profile_resolver: None };
+        let app = App::new(&config, &secrets, parts)?;
 
         let (servers, stop) = (TaskTracker::new(), CancellationToken::new());
         let limits = ServerLimits { header_read_timeout: config.server.read_timeout(), drain_timeout: DRAIN_TIMEOUT };

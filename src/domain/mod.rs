@@ -10,6 +10,7 @@ pub mod credential;
 pub mod ids;
 pub mod money;
 pub mod pricing;
+pub mod profile;
 pub mod quota;
 pub mod selection;
 pub mod tenant;

@@ -1,3 +1,4 @@
 //! Background loops: bounded, and stopped by one signal.
 
+pub mod price_refresh;
 pub mod purge;

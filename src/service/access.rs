@@ -146,6 +146,14 @@ app_access! {
     /// May submit usage of an application.
     UsageAccess
 }
+app_access! {
+    /// May read an application's inference profiles.
+    ProfileReadAccess
+}
+app_access! {
+    /// May register and delete an application's inference profiles.
+    ProfileWriteAccess
+}
 
 /// May read spend of a scope.
 #[derive(Debug, Clone)]
@@ -239,6 +247,28 @@ impl Caller {
                 Ok(UsageAccess { org_id, app_id })
             }
         }
+    }
+
+    /// Inference profiles of an application, to read.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for another tenant's token, whether or not the target exists.
+    pub fn read_profiles(&self, org_id: OrgId, app_id: AppId) -> Result<ProfileReadAccess, ServiceError> {
+        self.may_read(&Scope::app(org_id, app_id.clone()), Permission::ReadModelSelection)?;
+        Ok(ProfileReadAccess { org_id, app_id })
+    }
+
+    /// Inference profiles of an application, to register and delete: by its own client, its organization's, and
+    /// administrators. A profile is configuration, not spend, and whoever provisions an ordering that names one must be
+    /// able to register it first.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] for anybody else, whether or not the target exists.
+    pub fn write_profiles(&self, org_id: OrgId, app_id: AppId) -> Result<ProfileWriteAccess, ServiceError> {
+        if let Self::Client(claims) = self {
+            Self::reaches(claims, &Scope::app(org_id, app_id.clone()), Permission::WriteCosts)?;
+        }
+        Ok(ProfileWriteAccess { org_id, app_id })
     }
 
     /// Spend of an organization or application.

@@ -19,10 +19,12 @@ use jiff::Timestamp;
 
 use super::access::AggregatesAccess;
 use super::error::ServiceError;
+use super::selection::label_quotas;
 use super::{Result, Services};
 use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ModelLabel, OrgId, Scope};
 use crate::domain::money::{MicroUsd, PicoUsd};
+use crate::domain::profile::TenantLabels;
 use crate::domain::quota::{QuotaPct, QuotaPeriod, QuotaStatus};
 use crate::domain::selection::{Decision, SelectionInput, choose};
 use crate::domain::tenant::{Effective, QuotaScope};
@@ -72,7 +74,8 @@ pub struct MonthAggregates {
 /// One label on a day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LabelAggregates {
-    /// What a client passes to Bedrock for it; `None` where the label is in no catalog (any more).
+    /// What a client passes to Bedrock for it; `None` where the label means nothing (any more), or
+    /// something else in each application.
     pub bedrock_model_id: Option<String>,
     /// Totals of the day.
     pub day: Counters,
@@ -159,13 +162,15 @@ impl Services {
         let (tenant, effective) = self.registered(access.scope()).await?;
         let today = effective.calendar.day_of(self.now());
         let day = day.resolve(today)?;
-        let (totals, active) = self.totals_and_active_model(&effective, day, today).await?;
+        let known = TenantLabels::new(&self.catalog, &tenant.profiles);
+        let (totals, active) = self.totals_and_active_model(&effective, &known, day, today).await?;
         if day < today && !totals.values().any(day::has_usage) {
             return Err(ServiceError::NotFound("usage for this day"));
         }
+        let model_ids = self.model_ids(&effective, &known, &totals).await?;
         let quotas = self.view_quotas(tenant, &effective).await?;
         let activity = self.day_activity(&effective.scope, day).await?;
-        Ok(day::assemble(&self.catalog, effective, day, &totals, &quotas, activity, active))
+        Ok(day::assemble(&model_ids, effective, day, &totals, &quotas, activity, active))
     }
 
     /// Totals of the view and the label in force. Where both belong to the same scope they are read together, so that
@@ -173,6 +178,7 @@ impl Services {
     async fn totals_and_active_model(
         &self,
         effective: &Effective,
+        known: &TenantLabels<'_>,
         day: Day,
         today: Day,
     ) -> Result<(BTreeMap<ModelLabel, SpendTotals>, ActiveModel)> {
@@ -186,15 +192,20 @@ impl Services {
             return Ok((self.storage.totals(scope, day).await?, active));
         }
         let state = self.storage.selection_state(&owner, day).await?;
-        let active = self.active_model(effective, &state);
+        let active = self.active_model(effective, known, &state);
         let totals = if owner == *scope { state.totals } else { self.storage.totals(scope, day).await? };
         Ok((totals, active))
     }
 
     /// What a model selection would recommend now, without storing the move it might make.
-    fn active_model(&self, effective: &Effective, state: &SelectionState) -> ActiveModel {
+    fn active_model(
+        &self,
+        effective: &Effective,
+        known: &TenantLabels<'_>,
+        state: &SelectionState,
+    ) -> ActiveModel {
         // Spend stays readable where the catalog no longer has any label to recommend.
-        let Ok(labels) = self.label_quotas(effective, &state.totals) else {
+        let Ok(labels) = label_quotas(effective, known, &state.totals) else {
             return ActiveModel::default();
         };
         let sticky = effective.sticky_fallback_enabled.value;
@@ -214,6 +225,29 @@ impl Services {
             },
             Decision::Exhausted => ActiveModel { label: None, sticky_fallback: stored },
         }
+    }
+
+    /// What a client passes to Bedrock for each label a view shows. In the organization's view a label that its
+    /// applications registered themselves has an answer where they all mean the same profile by it.
+    async fn model_ids(
+        &self,
+        effective: &Effective,
+        known: &TenantLabels<'_>,
+        totals: &BTreeMap<ModelLabel, SpendTotals>,
+    ) -> Result<BTreeMap<ModelLabel, String>> {
+        let scope = &effective.scope;
+        let mut model_ids = BTreeMap::new();
+        for label in day::shown_labels(effective, totals) {
+            let model_id = match known.get(label) {
+                Some(entry) => Some(entry.into_owned().bedrock_model_id),
+                None if scope.app_id.is_none() => {
+                    self.storage.common_profile(scope.org_id, label).await?.map(|arn| arn.as_str().to_owned())
+                }
+                None => None,
+            };
+            model_ids.extend(model_id.map(|model_id| (label.clone(), model_id)));
+        }
+        Ok(model_ids)
     }
 
     /// What the view's spend is compared with.

@@ -107,9 +107,11 @@ impl Services {
             if !seen.insert(app_id) {
                 return Err(InvalidConfig::new(format!("{at}.app_id"), "the application is named twice").into());
             }
-            validate_app(app, config, &self.catalog, &BTreeSet::new()).map_err(|error| within(&at, error.into()))?;
             let stored = self.storage.tenant(&Scope::app(org.org_id, app_id.clone())).await?;
-            changes.push(app_change(org.org_id, app_id, stored.and_then(|tenant| tenant.app).as_ref(), app));
+            let (stored, profiles) = stored.map(|tenant| (tenant.app, tenant.profiles)).unwrap_or_default();
+            let profiles: BTreeSet<_> = profiles.into_iter().map(|profile| profile.profile_label).collect();
+            validate_app(app, config, &self.catalog, &profiles).map_err(|error| within(&at, error.into()))?;
+            changes.push(app_change(org.org_id, app_id, stored.as_ref(), app));
         }
         Ok(())
     }
@@ -118,7 +120,8 @@ impl Services {
     /// are put after the organization, so their present configuration must fit it too, for that moment.
     async fn check_unnamed_apps(&self, at: &str, org: &ImportOrg, config: &OrgConfig) -> Result<()> {
         for app in self.all_apps(org.org_id).await? {
-            validate_app(&app.config, config, &self.catalog, &BTreeSet::new()).map_err(|error| {
+            let profiles = self.own_profiles(org.org_id, &app.app_id, &app.config).await?;
+            validate_app(&app.config, config, &self.catalog, &profiles).map_err(|error| {
                 let reason = format!("application {} could not work: {}", app.app_id, error.reason);
                 ServiceError::from(InvalidConfig::new(format!("{at}.{}", error.field), reason))
             })?;

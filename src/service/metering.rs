@@ -1,11 +1,15 @@
 //! Recording what a call used: validated against the tenant's configuration, priced, dated, and committed once.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::access::UsageAccess;
 use super::crypto::sha256;
 use super::error::ServiceError;
+use super::profiles::ResolvedProfiles;
 use super::{Result, Services};
 use crate::clock::truncate_to_millis;
 use crate::domain::calendar::Day;
@@ -13,6 +17,7 @@ use crate::domain::catalog::{LabelEntry, LabelKind};
 use crate::domain::ids::{ModelLabel, RequestId};
 use crate::domain::money::{MicroUsd, PicoUsd};
 use crate::domain::pricing::{Latency, MAX_COST_PER_SUBMISSION, PriceQuery, ServiceTier, without_cached_input};
+use crate::domain::profile::TenantLabels;
 use crate::domain::quota::{LabelQuota, QuotaInput, evaluate};
 use crate::domain::tenant::{Effective, QuotaScope};
 use crate::domain::tokens::TokenCounts;
@@ -120,12 +125,15 @@ impl Services {
     /// As a whole: [`ServiceError::NotFound`] for an unregistered application, [`ServiceError::Unavailable`] where
     /// nothing could be committed.
     pub async fn record(&self, access: &UsageAccess, submissions: &[Submission]) -> Result<Vec<Result<Receipt>>> {
-        let (_, effective) = self.registered(&access.scope()).await?;
+        let (tenant, effective) = self.registered(&access.scope()).await?;
+        let desk = Desk { access, effective: &effective, labels: TenantLabels::new(&self.catalog, &tenant.profiles) };
+        let calls: Vec<_> = submissions.iter().filter_map(|submission| desk.call_to_resolve(submission)).collect();
+        let profiles = self.resolve_profiles(calls.iter().map(|called| &**called)).await;
         let now = self.now();
         let mut results: Vec<Option<Result<Receipt>>> = Vec::with_capacity(submissions.len());
         let mut records = Vec::with_capacity(submissions.len());
         for submission in submissions {
-            match self.prepare(access, &effective, submission, now) {
+            match self.prepare(&desk, &profiles, submission, now) {
                 Ok(record) => {
                     records.push(record);
                     results.push(None);
@@ -171,12 +179,13 @@ impl Services {
     /// Everything about a submission that needs no further IO: is it possible, which day is it, what does it cost.
     fn prepare(
         &self,
-        access: &UsageAccess,
-        effective: &Effective,
+        desk: &Desk<'_>,
+        profiles: &ResolvedProfiles,
         submission: &Submission,
         now: Timestamp,
     ) -> Result<UsageRecord> {
-        let entry = self.configured(effective, &submission.model_label)?;
+        let Desk { access, effective, .. } = desk;
+        let entry = desk.configured(&submission.model_label)?;
         if entry.kind == LabelKind::Profile && submission.calling_region.is_none() {
             return Err(ServiceError::invalid(
                 "calling_region",
@@ -188,19 +197,21 @@ impl Services {
         if !window.contains(timestamp) {
             return Err(ServiceError::OutsideWindow(window));
         }
-        let model_id = submission.bedrock_model_id.as_deref().unwrap_or(&entry.bedrock_model_id);
+        let called = profiles.priced(called(submission, &entry));
+        let (model_id, profile_region) = (called.model_id, called.profile_region);
+        let region = submission.calling_region.as_deref().or(profile_region);
         let tokens = without_cached_input(model_id, submission.tokens, submission.reported_total_tokens);
         let quote = self.pricer.quote(
             &PriceQuery {
                 model_id,
-                region: submission.calling_region.as_deref(),
+                region,
                 tier: submission.service_tier,
                 latency: submission.latency,
                 tokens,
                 cache_ttl_assumed: submission.cache_ttl_assumed,
                 at: now,
             },
-            Some(entry),
+            Some(&entry),
         );
         let server_cost = quote.source.map(|_| quote.cost);
         let (cost_source, cost) = match submission.client_cost {
@@ -232,26 +243,51 @@ impl Services {
                 version: quote.version.map(|version| version.to_string()),
                 model_id: model_id.to_owned(),
             },
-            calling_region: submission.calling_region.clone(),
+            calling_region: region.map(str::to_owned),
             service_tier: submission.service_tier,
             latency: submission.latency,
             shard_id: shard_of(submission.request_id, effective.agg_shard_count),
         })
     }
+}
 
-    /// The catalog entry of a label this application may charge to: one of its ordering, or one with a quota.
-    fn configured(&self, effective: &Effective, label: &ModelLabel) -> Result<&LabelEntry> {
-        let named = |label: &ModelLabel| {
-            effective.model_ordering.value.contains(label) || effective.quotas.value.contains_key(label)
-        };
-        match self.catalog.get(label).filter(|_| named(label)) {
-            Some(entry) => Ok(entry),
-            None => Err(ServiceError::InvalidModelLabel {
+/// Where submissions of one application are taken in.
+struct Desk<'a> {
+    access: &'a UsageAccess,
+    effective: &'a Effective,
+    labels: TenantLabels<'a>,
+}
+
+impl<'a> Desk<'a> {
+    /// What a label means that this application may charge to: a profile of its own, or a label of the catalog that its
+    /// ordering or quotas name.
+    fn configured(&self, label: &ModelLabel) -> Result<Cow<'a, LabelEntry>> {
+        let Effective { model_ordering, quotas, .. } = self.effective;
+        let named = |label: &ModelLabel| model_ordering.value.contains(label) || quotas.value.contains_key(label);
+        let usable = named(label) || self.labels.profile(label).is_some();
+        self.labels.get(label).filter(|_| usable).ok_or_else(|| {
+            let of_catalog = self.labels.catalog_labels().filter(|label| named(label));
+            let configured: BTreeSet<_> = of_catalog.chain(self.labels.profile_labels()).cloned().collect();
+            ServiceError::InvalidModelLabel {
                 label: label.to_string(),
-                configured: self.catalog.labels().filter(|label| named(label)).cloned().collect(),
-            }),
-        }
+                configured: configured.into_iter().collect(),
+            }
+        })
     }
+
+    /// What a submission called, where that may be a profile only AWS can explain. Nobody is asked about what is refused
+    /// anyway, or has a price set by the operator.
+    fn call_to_resolve(&self, submission: &Submission) -> Option<String> {
+        let entry = self.configured(&submission.model_label).ok()?;
+        let called = called(submission, &entry);
+        let own_price = entry.price_override.is_some() && called == entry.bedrock_model_id;
+        (called.starts_with("arn:") && !own_price).then(|| called.to_owned())
+    }
+}
+
+/// The model that was called: what the submission says, else the label's.
+fn called<'a>(submission: &'a Submission, entry: &'a LabelEntry) -> &'a str {
+    submission.bedrock_model_id.as_deref().unwrap_or(&entry.bedrock_model_id)
 }
 
 fn receipt(effective: &Effective, record: UsageRecord, outcome: RecordOutcome) -> Result<Receipt> {

@@ -13,7 +13,10 @@ pub mod import;
 pub mod ingest;
 pub mod metering;
 pub mod models;
+pub mod price_refresh;
 pub mod pricing;
+pub mod profiles;
+pub mod reprice;
 pub mod selection;
 pub mod tenants;
 pub mod tokens;
@@ -32,7 +35,9 @@ use crate::storage::{Storage, Tenant};
 use self::access::ProvisioningKeys;
 use self::error::ServiceError;
 use self::ingest::Ingest;
+use self::price_refresh::PriceListState;
 use self::pricing::Pricer;
+use self::profiles::memo::ProfileMemo;
 use self::tokens::TokenSigner;
 
 /// Result of a use case.
@@ -62,6 +67,10 @@ pub struct Services {
     pub catalog: LabelCatalog,
     /// Prices of calls.
     pub pricer: Pricer,
+    /// The AWS Price List in force.
+    pub price_list: PriceListState,
+    /// What is behind opaque inference profiles.
+    pub profiles: ProfileMemo,
     /// Defaults below organization and application.
     pub defaults: TenantDefaults,
     /// How long what is issued lives.

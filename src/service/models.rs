@@ -24,7 +24,7 @@ impl Services {
         let now = self.now();
         self.catalog
             .iter()
-            .map(|(label, entry)| CatalogModel { label, entry, price: self.pricer.standard_price(entry, now) })
+            .map(|(label, entry)| CatalogModel { label, entry, price: self.display_price(entry, now) })
             .collect()
     }
 }

@@ -1,5 +1,6 @@
 //! Which model to use now.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -13,6 +14,7 @@ use crate::domain::calendar::Day;
 use crate::domain::catalog::LabelEntry;
 use crate::domain::ids::ModelLabel;
 use crate::domain::money::{MicroUsd, PicoUsd};
+use crate::domain::profile::TenantLabels;
 use crate::domain::quota::{LabelQuota, QuotaInput, QuotaStatus, evaluate};
 use crate::domain::selection::{Decision, FallbackState, Reason, SelectionInput, choose, retry_after};
 use crate::domain::tenant::Effective;
@@ -25,11 +27,11 @@ const MAX_ROUNDS: usize = 80;
 
 /// The answer to "which model?".
 #[derive(Debug)]
-pub struct Recommendation<'a> {
+pub struct Recommendation {
     /// The label.
     pub label: ModelLabel,
     /// What the label means.
-    pub entry: &'a LabelEntry,
+    pub entry: LabelEntry,
     /// Why.
     pub reason: Reason,
     /// Standard prices of the model, where known.
@@ -62,13 +64,14 @@ impl Services {
     /// # Errors
     /// [`ServiceError::NotFound`] for an unregistered application, [`ServiceError::QuotaExceeded`] where nothing is
     /// left.
-    pub async fn recommend(&self, access: &SelectionAccess) -> Result<Recommendation<'_>> {
-        let (_, effective) = self.registered(&access.scope()).await?;
+    pub async fn recommend(&self, access: &SelectionAccess) -> Result<Recommendation> {
+        let (tenant, effective) = self.registered(&access.scope()).await?;
+        let known = TenantLabels::new(&self.catalog, &tenant.profiles);
         let checked_at = self.now();
         let day = effective.calendar.day_of(checked_at);
         let owner = effective.quota_owner();
         let state = self.storage.selection_state(&owner, day).await?;
-        let labels = self.label_quotas(&effective, &state.totals)?;
+        let labels = label_quotas(&effective, &known, &state.totals)?;
         let expires_at = state_expiry(&effective.calendar, day)?;
 
         let mut fallback = state.fallback;
@@ -100,7 +103,9 @@ impl Services {
                     }
                 }
             }
-            return self.recommendation(effective, day, checked_at, labels, index, reason, fallback.as_ref());
+            let entry = labels.get(index).and_then(|(label, _)| known.get(label)).map(Cow::into_owned);
+            let entry = entry.ok_or_else(|| ServiceError::Internal("a recommendation without meaning".to_owned()))?;
+            return self.recommendation(effective, day, checked_at, labels, index, entry, reason, fallback.as_ref());
         }
         Err(ServiceError::Unavailable("the fallback state kept changing".to_owned()))
     }
@@ -113,21 +118,18 @@ impl Services {
         checked_at: Timestamp,
         labels: Vec<(ModelLabel, LabelQuota)>,
         index: usize,
+        entry: LabelEntry,
         reason: Reason,
         fallback: Option<&FallbackState>,
-    ) -> Result<Recommendation<'_>> {
+    ) -> Result<Recommendation> {
         let (label, quota) = labels
             .get(index)
             .cloned()
             .ok_or_else(|| ServiceError::Internal("a recommendation outside the ordering".to_owned()))?;
-        let entry = self
-            .catalog
-            .get(&label)
-            .ok_or_else(|| ServiceError::Internal("a recommendation outside the catalog".to_owned()))?;
         let tight = quota.status == QuotaStatus::Tight;
         let in_ordering = |state: &&FallbackState| labels.iter().any(|(label, _)| *label == state.model_label);
         Ok(Recommendation {
-            price: self.pricer.standard_price(entry, checked_at),
+            price: self.display_price(&entry, checked_at),
             label,
             entry,
             reason,
@@ -147,38 +149,38 @@ impl Services {
             checked_at,
         })
     }
+}
 
-    /// Quota status of each label of the ordering. A label that left the catalog cannot be recommended and is passed
-    /// over; a label whose quota is gone counts as switched off.
-    pub(crate) fn label_quotas(
-        &self,
-        effective: &Effective,
-        totals: &BTreeMap<ModelLabel, SpendTotals>,
-    ) -> Result<Vec<(ModelLabel, LabelQuota)>> {
-        let labels: Vec<_> = effective
-            .model_ordering
-            .value
-            .iter()
-            .filter(|label| self.catalog.get(label).is_some())
-            .map(|label| {
-                let spend = totals.get(label).copied().unwrap_or_default();
-                let quota = evaluate(&QuotaInput {
-                    day_spend: spend.day.cost,
-                    day_quota: effective.quotas.value.get(label).copied().unwrap_or(MicroUsd(0)),
-                    month_spend: spend.month.cost,
-                    month_quota: effective.monthly_quotas.value.get(label).copied(),
-                    tight_threshold_pct: effective.tight_mode_threshold_pct.value,
-                });
-                (label.clone(), quota)
-            })
-            .collect();
-        if labels.is_empty() {
-            return Err(ServiceError::Internal(
-                "no label of the ordering is in the configured label catalog any more".to_owned(),
-            ));
-        }
-        Ok(labels)
+/// Quota status of each label of the ordering. A label that means nothing any more cannot be recommended and is passed
+/// over; a label whose quota is gone counts as switched off.
+pub(crate) fn label_quotas(
+    effective: &Effective,
+    known: &TenantLabels<'_>,
+    totals: &BTreeMap<ModelLabel, SpendTotals>,
+) -> Result<Vec<(ModelLabel, LabelQuota)>> {
+    let labels: Vec<_> = effective
+        .model_ordering
+        .value
+        .iter()
+        .filter(|label| known.knows(label))
+        .map(|label| {
+            let spend = totals.get(label).copied().unwrap_or_default();
+            let quota = evaluate(&QuotaInput {
+                day_spend: spend.day.cost,
+                day_quota: effective.quotas.value.get(label).copied().unwrap_or(MicroUsd(0)),
+                month_spend: spend.month.cost,
+                month_quota: effective.monthly_quotas.value.get(label).copied(),
+                tight_threshold_pct: effective.tight_mode_threshold_pct.value,
+            });
+            (label.clone(), quota)
+        })
+        .collect();
+    if labels.is_empty() {
+        return Err(ServiceError::Internal(
+            "no label of the ordering is in the configured label catalog any more".to_owned(),
+        ));
     }
+    Ok(labels)
 }
 
 fn exhausted(

@@ -151,7 +151,8 @@ impl Services {
     /// An organization must not take away what its applications need, such as a quota of a label they order.
     async fn check_apps_against(&self, org_id: OrgId, config: &OrgConfig) -> Result<()> {
         for app in self.all_apps(org_id).await? {
-            validate_app(&app.config, config, &self.catalog, &BTreeSet::new()).map_err(|error| {
+            let profiles = self.own_profiles(org_id, &app.app_id, &app.config).await?;
+            validate_app(&app.config, config, &self.catalog, &profiles).map_err(|error| {
                 InvalidConfig::new(error.field, format!("application {} could not work: {}", app.app_id, error.reason))
             })?;
         }
@@ -187,7 +188,8 @@ impl Services {
         for _ in 0..MAX_ROUNDS {
             let now = self.now();
             let tenant = self.storage.tenant(&scope).await?.ok_or(ServiceError::NotFound("organization"))?;
-            validate_app(&config, &tenant.org.config, &self.catalog, &BTreeSet::new())?;
+            let profiles: BTreeSet<_> = tenant.profiles.into_iter().map(|profile| profile.profile_label).collect();
+            validate_app(&config, &tenant.org.config, &self.catalog, &profiles)?;
             if let Some(existing) = tenant.app {
                 if options.create_only {
                     return Err(ServiceError::AlreadyExists("application"));

@@ -7,6 +7,10 @@
 //! * On [`StorageError::Unavailable`] nothing was changed, or repeating the same call is safe.
 //! * Timestamps keep milliseconds. Amounts and tokens are exact.
 
+mod prices;
+mod profiles;
+mod repricing;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -19,17 +23,22 @@ use super::error::StorageError;
 use crate::domain::calendar::Day;
 use crate::domain::credential::{ClientCredential, SealedSecret};
 use crate::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
+use crate::domain::profile::InferenceProfile;
 use crate::domain::selection::FallbackState;
 use crate::domain::tenant::{App, Org};
 use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
+
+pub use prices::*;
+pub use profiles::*;
+pub use repricing::*;
 
 /// Result of a storage method.
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// Everything the service keeps.
-pub trait Storage: Tenants + Credentials + UsageLedger + Fallbacks + Maintenance + fmt::Debug {}
+pub trait Storage: Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug {}
 
-impl<T: Tenants + Credentials + UsageLedger + Fallbacks + Maintenance + fmt::Debug> Storage for T {}
+impl<T: Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug> Storage for T {}
 
 /// The credential a new client starts with, and its secret sealed for one-time retrieval unless it is delivered
 /// inline. Stored in the same step as the tenant it belongs to.
@@ -48,6 +57,22 @@ pub struct Tenant {
     pub org: Org,
     /// The application; `None` where none was asked for or it is not registered.
     pub app: Option<App>,
+    /// Inference profiles of that application in ascending order of label; none for an organization.
+    pub profiles: Vec<InferenceProfile>,
+}
+
+impl Tenant {
+    /// An organization alone.
+    #[must_use]
+    pub fn of_org(org: Org) -> Self {
+        Self { org, app: None, profiles: Vec::new() }
+    }
+
+    /// An application whose profiles do not matter.
+    #[must_use]
+    pub fn of_app(org: Org, app: App) -> Self {
+        Self { org, app: Some(app), profiles: Vec::new() }
+    }
 }
 
 /// Organizations and applications.
@@ -61,7 +86,7 @@ pub trait Tenants: Send + Sync {
     /// [`StorageError::Conflict`] (also where it is gone). Credentials stay.
     async fn update_org(&self, org: &Org, expected_version: u64) -> Result<()>;
 
-    /// Ends an organization with its applications, clients, sealed secrets and fallback states; `false` where there
+    /// Ends an organization with its applications, their profiles, clients, sealed secrets and fallback states; `false` where there
     /// was none. Usage, totals and dedup keys stay until their retention ends.
     async fn delete_org(&self, org_id: OrgId) -> Result<bool>;
 
@@ -76,7 +101,7 @@ pub trait Tenants: Send + Sync {
     /// [`StorageError::Conflict`] (also where it is gone). Credentials stay.
     async fn update_app(&self, app: &App, expected_version: u64) -> Result<()>;
 
-    /// Ends an application with its client, sealed secrets and fallback states; `false` where there was none. Usage,
+    /// Ends an application with its profiles, client, sealed secrets and fallback states; `false` where there was none. Usage,
     /// totals and dedup keys stay.
     async fn delete_app(&self, org_id: OrgId, app_id: &AppId) -> Result<bool>;
 

@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("storage", &["domain", "storage"]),
     ("service", &["domain", "storage", "service", "clock", "ids"]),
     ("api", &["api", "service", "domain", "storage", "clock"]),
+    ("aws", &["aws", "service", "domain", "config"]),
     ("config", &["config", "domain", "ids"]),
     ("telemetry", &["telemetry", "config"]),
     ("jobs", &["jobs", "service", "domain", "storage"]),

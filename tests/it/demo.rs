@@ -102,6 +102,7 @@ async fn services(store: &stores::FreshStore, now: &str) -> (Arc<Services>, Arc<
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(SequenceRng::new(1)),
         metrics: None,
+        profile_resolver: None,
     };
     (App::new(&Config::default(), &secrets, parts).unwrap().services, clock)
 }

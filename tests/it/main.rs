@@ -6,6 +6,7 @@ mod architecture;
 mod config;
 mod conformance;
 mod demo;
+mod prices;
 mod process;
 mod scenarios;
 mod support;

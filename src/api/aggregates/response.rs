@@ -95,7 +95,8 @@ pub struct LabelAggregatesBody {
     /// The label.
     #[schema(example = "premium")]
     label: String,
-    /// What a client passes to Bedrock as `modelId`; null where the label is in no catalog any more.
+    /// What a client passes to Bedrock as `modelId`; null where the label is in no catalog any more, and
+    /// for a label that an organization's applications registered for different inference profiles.
     #[schema(example = "amazon.nova-pro-v1:0")]
     bedrock_model_id: Option<String>,
     /// Spend of the day in micro-USD, rounded half-up from the exact sum.

@@ -8,6 +8,7 @@ mod book;
 mod catalog;
 mod convention;
 mod model_id;
+pub mod price_list;
 mod rates;
 mod scope;
 mod snapshot;

@@ -7,7 +7,6 @@ use jiff::Timestamp;
 use super::quotas::{ViewQuotas, sum};
 use super::{ActiveModel, AppAggregates, DayAggregates, LabelAggregates, MonthAggregates, add};
 use crate::domain::calendar::Day;
-use crate::domain::catalog::LabelCatalog;
 use crate::domain::ids::{AppId, ModelLabel};
 use crate::domain::money::PicoUsd;
 use crate::domain::quota::{QuotaPct, QuotaStatus};
@@ -46,7 +45,7 @@ fn shown(app: &Counters) -> AppAggregates {
 
 /// A day as it is shown.
 pub(super) fn assemble(
-    catalog: &LabelCatalog,
+    model_ids: &BTreeMap<ModelLabel, String>,
     effective: Effective,
     day: Day,
     totals: &BTreeMap<ModelLabel, SpendTotals>,
@@ -54,7 +53,7 @@ pub(super) fn assemble(
     activity: DayActivity,
     active: ActiveModel,
 ) -> DayAggregates {
-    let labels = labels(catalog, &effective, totals, quotas);
+    let labels = labels(model_ids, &effective, totals, quotas);
     let DayActivity { apps, updated_at } = activity;
     let total_cost: PicoUsd = labels.values().map(|label| label.day.cost).sum();
     let total_quota = sum(labels.values().filter_map(|label| label.quota.as_ref()));
@@ -81,22 +80,28 @@ pub(super) fn assemble(
 }
 
 /// Labels of the ordering, and labels with usage on the day, whether or not they are in the ordering any more.
+pub(super) fn shown_labels<'a>(
+    effective: &'a Effective,
+    totals: &'a BTreeMap<ModelLabel, SpendTotals>,
+) -> BTreeSet<&'a ModelLabel> {
+    let used = totals.iter().filter(|(_, spend)| has_usage(spend)).map(|(label, _)| label);
+    effective.model_ordering.value.iter().chain(used).collect()
+}
+
 fn labels(
-    catalog: &LabelCatalog,
+    model_ids: &BTreeMap<ModelLabel, String>,
     effective: &Effective,
     totals: &BTreeMap<ModelLabel, SpendTotals>,
     quotas: &ViewQuotas,
 ) -> BTreeMap<ModelLabel, LabelAggregates> {
-    let used = totals.iter().filter(|(_, spend)| has_usage(spend)).map(|(label, _)| label);
-    let shown: BTreeSet<&ModelLabel> = effective.model_ordering.value.iter().chain(used).collect();
     let threshold = effective.tight_mode_threshold_pct.value;
-    shown
+    shown_labels(effective, totals)
         .into_iter()
         .map(|label| {
             let spend = totals.get(label).copied().unwrap_or_default();
             let quota = quotas.evaluate(label, &spend, threshold);
             let aggregates = LabelAggregates {
-                bedrock_model_id: catalog.get(label).map(|entry| entry.bedrock_model_id.clone()),
+                bedrock_model_id: model_ids.get(label).cloned(),
                 day: spend.day,
                 month: MonthAggregates { cost: spend.month.cost, quota: quotas.monthly.get(label).copied() },
                 quota: quotas.daily.get(label).copied(),

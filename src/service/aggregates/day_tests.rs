@@ -1,7 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::domain::catalog::{LabelEntry, LabelKind};
 use crate::domain::ids::Scope;
 use crate::domain::money::MicroUsd;
 use crate::domain::quota::QuotaPeriod;
@@ -51,14 +50,8 @@ fn configuration(quota_scope: QuotaScope, of_app: bool) -> Effective {
     effective(&org, of_app.then_some(&app), &DEFAULTS).unwrap()
 }
 
-fn catalog() -> LabelCatalog {
-    let entry = LabelEntry {
-        kind: LabelKind::Model,
-        bedrock_model_id: "amazon.nova-micro-v1:0".into(),
-        description: String::new(),
-        price_override: None,
-    };
-    LabelCatalog::new([(label("premium"), entry)].into())
+fn model_ids() -> BTreeMap<ModelLabel, String> {
+    [(label("premium"), "amazon.nova-micro-v1:0".to_owned())].into()
 }
 
 fn counters(micros: u128, requests: u64) -> Counters {
@@ -73,7 +66,7 @@ fn seen(effective: Effective, totals: &[(&str, SpendTotals)], activity: DayActiv
     let day = "2026-01-23".parse().unwrap();
     let totals = totals.iter().map(|(name, spend)| (label(name), *spend)).collect();
     let quotas = ViewQuotas::of(&effective);
-    assemble(&catalog(), effective, day, &totals, &quotas, activity, ActiveModel::default())
+    assemble(&model_ids(), effective, day, &totals, &quotas, activity, ActiveModel::default())
 }
 
 #[test]

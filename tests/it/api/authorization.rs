@@ -20,7 +20,7 @@ enum For {
     Readers,
     /// The organization's client, and administrators.
     OrgReaders,
-    /// The application's client, its organization's, and administrators.
+    /// The application's client, its organization's, and administrators: also whoever may register profiles.
     AppReaders,
     /// The application's client and its organization's: administrators submit nothing.
     AppWriters,
@@ -39,7 +39,7 @@ fn expected(operation: &str) -> Option<For> {
         ("GET", "/" | "/health" | "/livez" | "/readyz") | ("POST", "/auth/token" | "/auth/refresh") => For::Everybody,
         ("GET", "/metrics") => For::MetricsKey,
         ("POST", "/auth/revoke") => For::Clients,
-        ("GET", "/api/v1/orgs") | ("POST", "/api/v1/config/import") => For::Administrators,
+        ("GET", "/api/v1/orgs") | ("POST", "/api/v1/config/import" | "/api/v1/reprice") => For::Administrators,
         ("GET", "/api/v1/models") => For::Readers,
         _ => match (method, below_app.or(below_org)?) {
             ("GET" | "PUT" | "DELETE", "" | "/fallback")
@@ -50,6 +50,11 @@ fn expected(operation: &str) -> Option<For> {
                 For::OrgReaders
             }
             ("GET", "/aggregates" | "/aggregates/today" | "/aggregates/{date}" | "/model-selection") => For::AppReaders,
+            ("GET" | "POST", "/inference-profiles") | ("GET" | "DELETE", "/inference-profiles/{profile_label}")
+                if below_app.is_some() =>
+            {
+                For::AppReaders
+            }
             ("POST", "/usage" | "/usage/batch" | "/costs" | "/costs/batch") if below_app.is_some() => For::AppWriters,
             _ => return None,
         },
@@ -131,7 +136,7 @@ async fn each_operation_lets_in_whom_it_is_for_and_nobody_else() {
             // An administrator is let in everywhere, so it must not break what later operations need.
             let absent = caller == Caller::Administrator && audience == For::Administrators;
             let org_id = if absent { "770e8400-e29b-41d4-a716-446655440000" } else { ORG };
-            let path = template.replace("{org_id}", org_id).replace("{app_id}", "chat").replace("{date}", "2026-01-23");
+            let path = template.replace("{org_id}", org_id).replace("{app_id}", "chat").replace("{date}", "2026-01-23").replace("{profile_label}", "none");
             let call = server.request(method, &path);
             let call = if method == "GET" { call } else { call.json(&json!({})) };
             let reply = present(call, caller, [&other_org.token, &other_app.token, &app.token, &org.token]).await;

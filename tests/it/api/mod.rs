@@ -9,7 +9,11 @@ mod fallback;
 mod import;
 mod models;
 mod orgs;
+mod profiles;
+#[cfg(feature = "aws")]
+mod profiles_resolved;
 mod public;
+mod reprice;
 mod selection;
 mod selection_cache;
 mod tokens;

@@ -9,6 +9,7 @@ use bedrock_cost_keeper::storage::{FallbackSwap, NewClient, RecordOutcome, Stora
 use futures::future::join_all;
 use uuid::Uuid;
 
+use super::month_total;
 use crate::support::samples::{
     acme, app, app_id, app_scope, client, day, hash, label, noon, noon_plus, org, org_scope, request_id, sealed_client,
     state, usage, usage_of,
@@ -79,7 +80,7 @@ pub(super) async fn of_concurrent_submissions_under_one_id_one_counts_and_all_ag
         }
     }
     assert_eq!(accepted, 1);
-    let total = stores[0].month_total(&org_scope(), stored.month()).await.unwrap();
+    let total = month_total(&*stores[0], &org_scope(), stored.day).await;
     assert_eq!(total, stored.counters());
 }
 
@@ -94,12 +95,12 @@ pub(super) async fn concurrent_batches_lose_no_count(fresh: FreshStore) {
     };
     all_at_once(&stores, 24, move |store, n| async move { store.record_usage(&batch(n)).await.unwrap() }).await;
     let distinct = 24 * 20 + 20;
-    let total = stores[1].month_total(&org_scope(), day("2026-01-23").month()).await.unwrap();
+    let total = month_total(&*stores[1], &org_scope(), day("2026-01-23")).await;
     assert_eq!(total.requests, distinct);
     assert_eq!(total.cost.get(), u128::from(distinct) * 1_500_000);
     let mut of_apps = 0;
     for app in ["shop", "blog"] {
-        of_apps += stores[0].month_total(&app_scope(app), day("2026-01-23").month()).await.unwrap().requests;
+        of_apps += month_total(&*stores[0], &app_scope(app), day("2026-01-23")).await.requests;
     }
     assert_eq!(of_apps, distinct);
 }
@@ -331,7 +332,7 @@ pub(super) async fn a_call_dropped_half_way_counts_once_when_repeated(fresh: Fre
             || outcomes.iter().all(|o| matches!(o, RecordOutcome::Duplicate(..))),
         "all or nothing"
     );
-    let total = store.month_total(&org_scope(), day("2026-01-23").month()).await.unwrap();
+    let total = month_total(&*store, &org_scope(), day("2026-01-23")).await;
     assert_eq!(total.requests, 100);
     assert!(!store.token_state(&ClientId::of(org_scope()), Uuid::nil(), Uuid::nil()).await.unwrap().revoked);
 }

@@ -7,6 +7,7 @@ use bedrock_cost_keeper::storage::{RecordOutcome, Retention, Revocation, SchemaS
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use super::month_total;
 use crate::support::samples::{
     acme, app, app_id, app_scope, client, day, label, noon, noon_plus, org, org_scope, request_id, sealed_client,
     state, usage, usage_on,
@@ -159,7 +160,7 @@ pub(super) async fn purge_forgets_totals_of_earlier_days_and_of_months_that_ende
     let months = async || {
         let mut requests = Vec::new();
         for date in ["2025-11-30", "2025-12-31", "2026-01-31"] {
-            requests.push(store.month_total(&org_scope(), day(date).month()).await.unwrap().requests);
+            requests.push(month_total(&*store, &org_scope(), day(date)).await.requests);
         }
         requests
     };
@@ -237,7 +238,7 @@ pub(super) async fn purge_forgets_at_most_a_batch_of_each_kind(fresh: FreshStore
     }
     // Five of four kinds, ten of the two kinds of totals; then nothing is left.
     assert_eq!(purged, [12, 12, 8, 4, 4, 0]);
-    assert_eq!(store.month_total(&org_scope(), day("2025-02-01").month()).await.unwrap().requests, 0);
+    assert_eq!(month_total(&*store, &org_scope(), day("2025-02-01")).await.requests, 0);
 }
 
 pub(super) async fn purging_an_empty_store_or_an_empty_batch_forgets_nothing(fresh: FreshStore) {

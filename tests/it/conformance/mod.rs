@@ -10,10 +10,24 @@ mod fallbacks;
 mod ledger;
 mod ledger_overflow;
 mod maintenance;
+mod prices;
+mod profiles;
+mod repricing;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tenants;
 mod totals;
+
+use bedrock_cost_keeper::domain::calendar::Day;
+use bedrock_cost_keeper::domain::ids::Scope;
+use bedrock_cost_keeper::domain::usage::Counters;
+use bedrock_cost_keeper::storage::Storage;
+
+/// Everything a scope used in the month of a day, over all labels.
+async fn month_total(store: &dyn Storage, scope: &Scope, day: Day) -> Counters {
+    let totals = store.totals(scope, day).await.unwrap();
+    totals.values().fold(Counters::default(), |sum, spend| sum.checked_add(&spend.month).unwrap())
+}
 
 /// The stores. One line each.
 macro_rules! conformance_of {
@@ -57,6 +71,18 @@ macro_rules! every_rule {
                 list_apps_pages_in_ascending_byte_order_inside_one_org
                 tenant_reads_the_org_and_where_asked_for_its_app
                 a_tenant_created_again_has_a_new_life_in_which_old_tokens_and_secrets_stay_dead
+            }
+            profiles {
+                every_field_of_a_profile_survives_a_round_trip
+                profiles_of_an_application_are_in_order_of_label_and_nobody_elses
+                a_label_registered_again_is_refused_and_changes_nothing
+                a_profile_of_no_application_conflicts
+                a_full_application_takes_no_more_profiles
+                a_deleted_profile_is_gone_and_its_label_free
+                an_application_and_an_organization_end_their_profiles
+                a_tenant_is_read_with_its_profiles
+                a_common_profile_is_what_every_application_means
+                of_concurrent_registrations_exactly_one_succeeds_and_no_number_exceeds_the_most
             }
             credentials {
                 a_credential_survives_a_round_trip
@@ -105,13 +131,35 @@ macro_rules! every_rule {
                 a_refused_record_leaves_its_request_id_free
                 an_amount_no_counter_can_hold_is_refused
             }
+            repricing {
+                repriceable_records_are_the_unpriced_and_the_estimated_and_nothing_else
+                repriceable_records_are_filtered_by_scope_and_days
+                repriceable_records_page_strictly_after_a_position_in_order
+                a_correction_changes_a_record_and_its_four_totals_by_the_exact_difference
+                a_correction_does_not_touch_what_others_added
+                a_corrected_record_is_no_longer_repriceable_once_it_is_priced
+                a_repeated_correction_is_stale_and_changes_nothing
+                a_correction_from_other_figures_is_stale
+                a_priced_record_is_never_corrected
+                corrections_of_one_record_inside_one_call_see_each_other
+                one_refused_correction_does_not_affect_the_others_and_outcomes_are_in_order
+                correcting_nothing_answers_nothing
+                the_charged_cost_of_a_client_stays_and_its_drift_follows
+                a_correction_of_what_is_gone_changes_nothing
+                a_correction_that_would_leave_a_counters_range_changes_nothing
+                a_repeated_submission_of_a_corrected_record_is_a_duplicate_with_the_new_figures
+                totals_say_when_they_were_corrected
+                of_concurrent_corrections_of_one_record_exactly_one_applies
+                concurrent_submissions_and_corrections_lose_nothing
+                a_correction_dropped_half_way_is_made_once_when_repeated
+                totals_equal_the_sum_of_records_after_any_sequence
+            }
             totals {
                 totals_have_every_label_with_usage_in_the_month
                 a_day_and_a_month_end_at_their_boundary
                 totals_of_an_org_are_the_sum_of_its_apps
                 totals_of_a_scope_without_usage_are_empty
                 label_totals_are_zero_without_usage
-                month_total_sums_every_label_of_a_scope
                 daily_totals_are_ordered_by_day_application_and_label
                 daily_totals_of_a_range_include_both_ends_and_nothing_else
                 daily_totals_page_strictly_after_a_key_in_every_breakdown
@@ -127,6 +175,14 @@ macro_rules! every_rule {
                 a_cleared_state_is_gone_and_the_next_one_is_a_first
                 clearing_nothing_is_fine
                 selection_state_has_totals_and_fallback
+            }
+            prices {
+                a_store_starts_without_price_list
+                a_price_list_survives_a_round_trip_and_is_seen_by_other_instances
+                a_large_price_list_survives_a_round_trip
+                a_first_price_list_is_stored_only_where_there_is_none
+                a_later_price_list_replaces_exactly_the_one_it_names
+                of_concurrent_replacements_of_one_price_list_exactly_one_stores
             }
             maintenance {
                 a_store_has_a_backend_name_and_answers_a_ping

@@ -51,7 +51,6 @@ pub(super) async fn a_day_and_a_month_end_at_their_boundary(fresh: FreshStore) {
     for (date, in_month) in dates.into_iter().zip([1, 2, 2, 1, 1]) {
         let spend = store.totals(&org_scope(), day(date)).await.unwrap()[&label("premium")];
         assert_eq!((spend.day.requests, spend.month.requests), (1, in_month), "{date}");
-        assert_eq!(store.month_total(&org_scope(), day(date).month()).await.unwrap(), spend.month);
     }
     let idle = store.totals(&org_scope(), day("2026-01-15")).await.unwrap()[&label("premium")];
     assert_eq!((idle.day.requests, idle.month.requests), (0, 2));
@@ -100,23 +99,6 @@ pub(super) async fn label_totals_are_zero_without_usage(fresh: FreshStore) {
     assert_eq!(read("shop", "premium", "2026-02-23").await, LabelTotals::default());
     let spend = SpendTotals { day: usage("shop", 1).counters(), month: usage("shop", 1).counters() };
     assert_eq!(read("blog", "premium", "2026-01-23").await, LabelTotals { app: SpendTotals::default(), org: spend });
-}
-
-pub(super) async fn month_total_sums_every_label_of_a_scope(fresh: FreshStore) {
-    let store = fresh.migrated().await;
-    let records = [
-        usage("shop", 1),
-        usage_of("shop", 2, "economy"),
-        UsageRecord { day: day("2026-01-01"), ..usage_of("shop", 3, "standard") },
-        usage_of("blog", 4, "economy"),
-        usage_on("shop", 5, "2026-02-01"),
-    ];
-    store.record_usage(&records).await.unwrap();
-    let month = day("2026-01-23").month();
-    let sum = |of: &[usize]| of.iter().fold(Counters::default(), |sum, n| plus(&sum, &records[*n].counters()));
-    assert_eq!(store.month_total(&app_scope("shop"), month).await.unwrap(), sum(&[0, 1, 2]));
-    assert_eq!(store.month_total(&org_scope(), month).await.unwrap(), sum(&[0, 1, 2, 3]));
-    assert_eq!(store.month_total(&app_scope("mail"), month).await.unwrap(), Counters::default());
 }
 
 /// Usage of three applications and three labels over five days, not every combination on every day; and a neighbour's.

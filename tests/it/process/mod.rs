@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use crate::support::process::Served;
 
-pub const ORG: &str = "550e8400-e29b-41d4-a716-446655440000";
+pub(crate) const ORG: &str = "550e8400-e29b-41d4-a716-446655440000";
 
 /// Provisions one application and answers an access token for it.
-pub async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String {
+pub(crate) async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String {
     let org = json!({
         "org_name": "Acme", "timezone": "UTC", "quota_scope": "APP",
         "model_ordering": ["premium"], "quotas": {"premium": 1_000_000_000_u64},
@@ -33,12 +33,12 @@ pub async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String
 }
 
 /// One submission with exact cost: `cost_usd_micros` of the client.
-pub fn cost(request_id: &str, micros: u64) -> Value {
+pub(crate) fn cost(request_id: &str, micros: u64) -> Value {
     json!({"request_id": request_id, "model_label": "premium", "status": "OK", "cost_usd_micros": micros})
 }
 
 /// Today's aggregate of the application.
-pub async fn today(client: &reqwest::Client, served: &Served, token: &str) -> Value {
+pub(crate) async fn today(client: &reqwest::Client, served: &Served, token: &str) -> Value {
     let url = format!("{}/api/v1/orgs/{ORG}/apps/chat/aggregates/today", served.url);
     client.get(url).bearer_auth(token).send().await.unwrap().json().await.unwrap()
 }

@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bedrock_cost_keeper::domain::calendar::{Day, Month};
+use bedrock_cost_keeper::domain::calendar::Day;
 use bedrock_cost_keeper::domain::credential::ClientCredential;
 use bedrock_cost_keeper::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
+use bedrock_cost_keeper::domain::profile::{InferenceProfile, ProfileArn};
 use bedrock_cost_keeper::domain::selection::FallbackState;
 use bedrock_cost_keeper::domain::tenant::{App, Org};
-use bedrock_cost_keeper::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
+use bedrock_cost_keeper::domain::usage::{LabelTotals, SpendTotals, UsageRecord};
 use bedrock_cost_keeper::storage::{
     Breakdown, Credentials, DailyTotal, DailyTotalKey, FallbackSwap, Fallbacks, IngestLimits, Maintenance, NewClient,
-    RecordOutcome, Retention, Revocation, SchemaStatus, SelectionState, Storage, StorageError, TakenSecret, Tenant,
-    Tenants, TokenState, UsageLedger,
+    Prices, ProfileCreation, Profiles, RecordOutcome, Reprice, RepriceFilter, RepriceOutcome, RepricePosition,
+    Repricing, Retention, Revocation, SchemaStatus, SelectionState, Storage, StorageError, StoredPrices, TakenSecret,
+    Tenant, Tenants, TokenState, UsageLedger,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -76,12 +78,12 @@ impl FaultyStore {
         }
     }
 
-    /// How `record_usage` fails from now on.
+    /// How `record_usage` and `reprice_usage` fail from now on.
     pub(crate) fn fail_records(&self, fault: impl Into<Option<Fault>>) {
         *self.record_fault.lock().unwrap() = fault.into();
     }
 
-    /// How the next `record_usage` fails; those after it do not.
+    /// How the next `record_usage` or `reprice_usage` fails; those after it do not.
     pub(crate) fn fail_next_record(&self, fault: Fault) {
         *self.next_record_fault.lock().unwrap() = Some(fault);
     }
@@ -111,6 +113,10 @@ impl FaultyStore {
         tokio::time::timeout(PATIENCE, calls.wait_for(|calls| *calls >= times)).await.expect("it is called").unwrap();
     }
 
+    fn take_record_fault(&self) -> Option<Fault> {
+        self.next_record_fault.lock().unwrap().take().or(*self.record_fault.lock().unwrap())
+    }
+
     fn read(&self) -> Result<()> {
         // Copied out first: a panic must not poison the lock.
         let fault = *self.read_fault.lock().unwrap();
@@ -127,8 +133,7 @@ impl UsageLedger for FaultyStore {
     async fn record_usage(&self, records: &[UsageRecord]) -> Result<Vec<RecordOutcome>> {
         self.record_calls.send_modify(|calls| *calls += 1);
         self.gate_open.subscribe().wait_for(|open| *open).await.unwrap();
-        let fault = self.next_record_fault.lock().unwrap().take().or(*self.record_fault.lock().unwrap());
-        match fault {
+        match self.take_record_fault() {
             None => self.inner.record_usage(records).await,
             Some(Fault::AnswerLost) => {
                 self.inner.record_usage(records).await?;
@@ -160,9 +165,28 @@ impl UsageLedger for FaultyStore {
     ) -> Result<Vec<DailyTotal>> {
         self.inner.daily_totals(org_id, breakdown, days, after, limit).await
     }
+}
 
-    async fn month_total(&self, scope: &Scope, month: Month) -> Result<Counters> {
-        self.inner.month_total(scope, month).await
+#[async_trait]
+impl Repricing for FaultyStore {
+    async fn repriceable(
+        &self,
+        filter: &RepriceFilter,
+        after: Option<&RepricePosition>,
+        limit: u32,
+    ) -> Result<Vec<UsageRecord>> {
+        self.inner.repriceable(filter, after, limit).await
+    }
+
+    async fn reprice_usage(&self, reprices: &[Reprice], repriced_at: Timestamp) -> Result<Vec<RepriceOutcome>> {
+        match self.take_record_fault() {
+            None => self.inner.reprice_usage(reprices, repriced_at).await,
+            Some(Fault::AnswerLost) => {
+                self.inner.reprice_usage(reprices, repriced_at).await?;
+                Err(Fault::AnswerLost.error())
+            }
+            Some(fault) => Err(fault.error()),
+        }
     }
 }
 
@@ -203,6 +227,25 @@ impl Tenants for FaultyStore {
     async fn tenant(&self, scope: &Scope) -> Result<Option<Tenant>> {
         self.read()?;
         self.inner.tenant(scope).await
+    }
+}
+
+#[async_trait]
+impl Profiles for FaultyStore {
+    async fn create_profile(&self, profile: &InferenceProfile, max: u32) -> Result<ProfileCreation> {
+        self.inner.create_profile(profile, max).await
+    }
+
+    async fn profiles(&self, org_id: OrgId, app_id: &AppId) -> Result<Vec<InferenceProfile>> {
+        self.inner.profiles(org_id, app_id).await
+    }
+
+    async fn delete_profile(&self, org_id: OrgId, app_id: &AppId, label: &ModelLabel) -> Result<bool> {
+        self.inner.delete_profile(org_id, app_id, label).await
+    }
+
+    async fn common_profile(&self, org_id: OrgId, label: &ModelLabel) -> Result<Option<ProfileArn>> {
+        self.inner.common_profile(org_id, label).await
     }
 }
 
@@ -255,6 +298,24 @@ impl Fallbacks for FaultyStore {
 
     async fn clear_fallback(&self, scope: &Scope, day: Day) -> Result<()> {
         self.inner.clear_fallback(scope, day).await
+    }
+}
+
+#[async_trait]
+impl Prices for FaultyStore {
+    async fn prices_fetched_at(&self) -> Result<Option<Timestamp>> {
+        self.read()?;
+        self.inner.prices_fetched_at().await
+    }
+
+    async fn prices(&self) -> Result<Option<StoredPrices>> {
+        self.read()?;
+        self.inner.prices().await
+    }
+
+    async fn put_prices(&self, prices: &StoredPrices, replaces: Option<Timestamp>) -> Result<bool> {
+        self.read()?;
+        self.inner.put_prices(prices, replaces).await
     }
 }
 

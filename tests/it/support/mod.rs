@@ -1,5 +1,7 @@
 //! What tests share.
 
+#[cfg(feature = "aws")]
+pub(crate) mod bedrock;
 pub(crate) mod client;
 pub(crate) mod faulty;
 pub(crate) mod process;

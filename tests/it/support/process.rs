@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 /// The binary, with an environment and working directory of its own.
-pub fn command(working_dir: &Path) -> Command {
+pub(crate) fn command(working_dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_bedrock-cost-keeper"));
     command.current_dir(working_dir).stdin(Stdio::null());
     for (name, _) in std::env::vars_os() {
@@ -17,22 +17,22 @@ pub fn command(working_dir: &Path) -> Command {
 }
 
 /// Runs a command to its end.
-pub fn run(working_dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn run(working_dir: &Path, args: &[&str]) -> Output {
     command(working_dir).args(args).output().unwrap()
 }
 
 /// Standard output as text.
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).unwrap()
 }
 
 /// Standard error as text.
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 /// A served process. Killed when dropped.
-pub struct Served {
+pub(crate) struct Served {
     pub child: Child,
     pub url: String,
     output: BufReader<ChildStdout>,
@@ -40,7 +40,7 @@ pub struct Served {
 
 impl Served {
     /// Starts `serve` on a free port in `working_dir` and waits until it says where it listens.
-    pub fn start(working_dir: &Path, args: &[&str]) -> Self {
+    pub(crate) fn start(working_dir: &Path, args: &[&str]) -> Self {
         let mut child = command(working_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(args)
@@ -61,20 +61,20 @@ impl Served {
     }
 
     /// What else it prints until it ends.
-    pub fn rest_of_output(&mut self) -> String {
+    pub(crate) fn rest_of_output(&mut self) -> String {
         let mut rest = String::new();
         self.output.read_to_string(&mut rest).unwrap();
         rest
     }
 
     /// Sends a signal by name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
         assert!(sent.success());
     }
 
     /// The provisioning key it created.
-    pub fn provisioning_key(working_dir: &Path) -> String {
+    pub(crate) fn provisioning_key(working_dir: &Path) -> String {
         std::fs::read_to_string(working_dir.join("data/secrets/provisioning-key")).unwrap().trim().to_owned()
     }
 }

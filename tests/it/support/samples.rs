@@ -7,6 +7,7 @@ use bedrock_cost_keeper::domain::credential::{ClientCredential, PreviousSecret, 
 use bedrock_cost_keeper::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
 use bedrock_cost_keeper::domain::money::{MicroUsd, PicoUsd};
 use bedrock_cost_keeper::domain::pricing::{Latency, PriceSource, PricingStatus, ServiceTier};
+use bedrock_cost_keeper::domain::profile::InferenceProfile;
 use bedrock_cost_keeper::domain::selection::{ExhaustedPolicy, FallbackReason, FallbackState};
 use bedrock_cost_keeper::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, QuotaScope};
 use bedrock_cost_keeper::domain::tokens::TokenCounts;
@@ -103,6 +104,19 @@ pub(crate) fn app(org_id: OrgId, name: &str) -> App {
         version: 1,
         created_at: noon(),
         updated_at: noon_plus(2),
+    }
+}
+
+/// A profile of an application in [`acme`]; its ARN follows from `n`.
+pub(crate) fn profile(app: &str, label_text: &str, n: u32) -> InferenceProfile {
+    let arn = format!("arn:aws-us-gov:bedrock:us-gov-west-1:123456789012:application-inference-profile/p{n}");
+    InferenceProfile {
+        org_id: acme(),
+        app_id: app_id(app),
+        profile_label: label(label_text),
+        arn: arn.parse().unwrap(),
+        description: format!("profile {n} % _ \\ 🚀 'x'"),
+        created_at: noon_plus(i64::from(n)),
     }
 }
 

@@ -12,6 +12,7 @@ use bedrock_cost_keeper::config::{Config, LabelConfig, PricesConfig};
 use bedrock_cost_keeper::domain::catalog::LabelKind;
 use bedrock_cost_keeper::ids::SequenceRng;
 use bedrock_cost_keeper::server::{ServerLimits, serve};
+use bedrock_cost_keeper::service::profiles::memo::ProfileResolver;
 use bedrock_cost_keeper::storage::{Maintenance as _, open};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::Method;
@@ -36,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) secrets: ResolvedSecrets,
     pub(crate) metrics: Option<PrometheusHandle>,
+    /// Knows what is behind opaque inference profiles.
+    pub(crate) profile_resolver: Option<Arc<dyn ProfileResolver>>,
     pub(crate) migrate: bool,
     /// Holds the store; pass that of an earlier server to start on its data.
     pub(crate) dir: Arc<TempDir>,
@@ -56,6 +59,7 @@ impl Setup {
             config: Config::default(),
             secrets,
             metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
+            profile_resolver: None,
             migrate: true,
             dir: Arc::new(tempfile::tempdir().unwrap()),
             seed: 1,
@@ -126,6 +130,7 @@ impl TestServer {
             clock: clock.clone(),
             random: Arc::new(SequenceRng::new(setup.seed << 32)),
             metrics: setup.metrics,
+            profile_resolver: setup.profile_resolver,
         };
         let app = Arc::new(App::new(&setup.config, &setup.secrets, parts).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

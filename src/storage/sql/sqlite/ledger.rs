@@ -285,10 +285,7 @@ pub(super) async fn read_totals(
     Ok(totals)
 }
 
-pub(super) async fn write_totals(
-    connection: &mut SqliteConnection,
-    changed: &ChangedTotals,
-) -> Result<()> {
+pub(super) async fn write_totals(connection: &mut SqliteConnection, changed: &ChangedTotals) -> Result<()> {
     let (days, months): (Vec<_>, Vec<_>) = changed.iter().partition(|(key, _)| key.period.is_day());
     for rows in statement_rows(&days).chain(statement_rows(&months)) {
         let Some(sql) = rows.first().map(|(key, _)| key.period.sql()) else { continue };

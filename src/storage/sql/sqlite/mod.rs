@@ -10,13 +10,16 @@
 //! |---|---|
 //! | `pool` | opening, settings, transactions |
 //! | `rows` | rows as domain values |
-//! | `tenants`, `credentials`, `ledger`, `totals`, `fallbacks`, `maintenance` | the traits of the contract |
+//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `maintenance` | the traits of the contract |
 
 mod credentials;
 mod fallbacks;
 mod ledger;
 mod maintenance;
 mod pool;
+mod prices;
+mod profiles;
+mod repricing;
 mod rows;
 mod tenants;
 mod totals;

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use crate::domain::credential::{ClientCredential, PreviousSecret, SecretHash};
 use crate::domain::ids::{OrgId, RequestId};
 use crate::domain::money::PicoUsd;
+use crate::domain::profile::InferenceProfile;
 use crate::domain::selection::{FallbackReason, FallbackState};
 use crate::domain::tenant::{App, Org};
 use crate::domain::tokens::TokenCounts;
@@ -79,6 +80,32 @@ impl TryFrom<AppRow> for App {
             version: row.version,
             created_at: instant(row.created_at).ok_or_else(|| corrupt("apps.created_at"))?,
             updated_at: instant(row.updated_at).ok_or_else(|| corrupt("apps.updated_at"))?,
+        })
+    }
+}
+
+#[derive(FromRow)]
+pub(super) struct ProfileRow {
+    org_id: Uuid,
+    app_id: String,
+    profile_label: String,
+    arn: String,
+    description: String,
+    created_at: i64,
+}
+
+impl TryFrom<ProfileRow> for InferenceProfile {
+    type Error = StorageError;
+
+    fn try_from(row: ProfileRow) -> Result<Self, StorageError> {
+        let bad = |column: &str| corrupt(&format!("inference_profiles.{column}"));
+        Ok(Self {
+            org_id: OrgId(row.org_id),
+            app_id: row.app_id.parse().map_err(|_| bad("app_id"))?,
+            profile_label: row.profile_label.parse().map_err(|_| bad("profile_label"))?,
+            arn: row.arn.parse().map_err(|_| bad("arn"))?,
+            description: row.description,
+            created_at: instant(row.created_at).ok_or_else(|| bad("created_at"))?,
         })
     }
 }

@@ -5,6 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::SqliteStorage;
 use super::credentials::insert_client;
+use super::profiles::find_profiles;
 use super::rows::{AppRow, OrgRow};
 use crate::domain::ids::{AppId, OrgId, Scope};
 use crate::domain::tenant::{App, Org};
@@ -158,12 +159,15 @@ impl Tenants for SqliteStorage {
         let Some(org) = find_org(&mut transaction, scope.org_id).await? else {
             return Ok(None);
         };
-        let app = match &scope.app_id {
-            None => None,
-            Some(app_id) => find_app(&mut transaction, scope.org_id, app_id).await?,
+        let (app, profiles) = match &scope.app_id {
+            None => (None, Vec::new()),
+            Some(app_id) => (
+                find_app(&mut transaction, scope.org_id, app_id).await?,
+                find_profiles(&mut transaction, scope.org_id, app_id).await?,
+            ),
         };
         transaction.commit().await?;
-        Ok(Some(Tenant { org, app }))
+        Ok(Some(Tenant { org, app, profiles }))
     }
 }
 

@@ -5,6 +5,8 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
 
 use super::maintenance::{PURGE_DAYS, PURGE_FALLBACKS, PURGE_MONTHS, PURGE_REVOCATIONS, PURGE_SECRETS, PURGE_USAGE};
+use super::repricing::{EVERY_ORG, ONE_ORG};
+use super::profiles::{ARNS_OF_LABEL, PROFILES_OF_APP};
 use super::totals::{EVERY_APP, ONE_SCOPE};
 use super::{SqliteStorage, ledger};
 use crate::domain::ids::{OrgId, RequestId, Scope};
@@ -78,7 +80,11 @@ async fn no_statement_reads_a_whole_table() {
         PURGE_SECRETS.to_owned(),
         PURGE_FALLBACKS.to_owned(),
         EVERY_APP.to_owned(),
+        PROFILES_OF_APP.to_owned(),
+        ARNS_OF_LABEL.to_owned(),
         ONE_SCOPE.to_owned(),
+        ONE_ORG.to_owned(),
+        EVERY_ORG.to_owned(),
         keyed(ledger::STORED, 3),
         keyed(ledger::DAILY.select, 4),
         keyed(ledger::MONTHLY.select, 4),
@@ -97,6 +103,21 @@ async fn a_page_of_every_application_needs_no_sorting() {
     let storage = storage(directory.path()).await;
     let steps = plan(&storage, EVERY_APP).await;
     assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE")), "{steps:?}");
+}
+
+#[tokio::test]
+async fn a_page_of_repriceable_records_starts_at_its_position_and_needs_no_sorting() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    let start = "(day,app_id,request_id)>(?,?,?)";
+    for (sql, expected) in [
+        (ONE_ORG, format!("org_id=? AND {start} AND day<?")),
+        (EVERY_ORG, "(org_id,day,app_id,request_id)>(?,?,?,?)".to_owned()),
+    ] {
+        let steps = plan(&storage, sql).await;
+        let [step] = &steps[..] else { panic!("{steps:?}") };
+        assert_eq!(*step, format!("SEARCH usage_records USING INDEX usage_records_repriceable ({expected})"));
+    }
 }
 
 /// Lets the file grow to so many pages.

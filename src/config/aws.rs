@@ -1,0 +1,78 @@
+//! `aws`: what is asked of AWS. Nothing, unless it is switched on.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::key::{Key, Kind};
+
+pub(super) const KEYS: &[Key] = &[
+    Key::new("aws.bedrock.enabled", Kind::Bool),
+    Key::new(
+        "aws.bedrock.endpoint_url",
+        Kind::Text {
+            expected: "an address such as https://bedrock.us-east-1.amazonaws.com, without credentials",
+            accepts: is_endpoint,
+        },
+    ),
+    // Below the shortest usual time-out of a request, whose submission waits for it.
+    Key::new("aws.bedrock.timeout_ms", Kind::Int { min: 100, max: 10_000, unit: "milliseconds" }),
+];
+
+/// What is asked of AWS, with the credentials of its default chain.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AwsConfig {
+    /// Which models are behind application inference profiles.
+    pub bedrock: BedrockConfig,
+}
+
+/// `GetInferenceProfile` of Amazon Bedrock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BedrockConfig {
+    /// Whether it is asked at all.
+    pub enabled: bool,
+    /// Where, instead of the public endpoint of the profile's region.
+    #[serde(default)]
+    pub endpoint_url: Option<String>,
+    /// Milliseconds one question may take, repetitions included, and a submission waits for it.
+    pub timeout_ms: u64,
+}
+
+impl BedrockConfig {
+    /// [`timeout_ms`](Self::timeout_ms) as a duration.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms)
+    }
+}
+
+impl Default for BedrockConfig {
+    fn default() -> Self {
+        Self { enabled: false, endpoint_url: None, timeout_ms: 3_000 }
+    }
+}
+
+fn is_endpoint(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    rest.is_some_and(|rest| {
+        let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'/' | b'[' | b']' | b'_');
+        rest.bytes().all(plain) && rest.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric() || b == b'[')
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_an_address_without_credentials() {
+        for good in ["https://bedrock.us-east-1.amazonaws.com", "http://127.0.0.1:4566", "http://[::1]:80/base"] {
+            assert!(is_endpoint(good), "{good}");
+        }
+        for bad in ["", "bedrock.local", "ftp://x", "http://", "http:///x", "https://user:hush@x", "http://a b"] {
+            assert!(!is_endpoint(bad), "{bad}");
+        }
+    }
+}
