@@ -12,7 +12,8 @@ use super::extract::path_param;
 use super::router::ApiState;
 use crate::domain::ids::{AppId, ModelLabel, OrgId, Scope};
 use crate::service::access::{
-    AggregatesAccess, Caller, CatalogAccess, ProfileReadAccess, ProfileWriteAccess, ProvisioningAccess, SelectionAccess, TokenAccess, UsageAccess,
+    AggregatesAccess, Caller, CatalogAccess, ProfileReadAccess, ProfileWriteAccess, ProvisioningAccess,
+    SelectionAccess, TokenAccess, UsageAccess,
 };
 
 /// Header of the provisioning key.

@@ -132,6 +132,11 @@ impl Tree {
                 "false: this binary was built without AWS; build it with `--features aws` (a default feature)",
             );
         }
+        let bedrock = &config.aws.bedrock;
+        if bedrock.enabled && bedrock.timeout() >= config.server.request_timeout() {
+            // A submission that waits for AWS must still be answered.
+            refuse(&["aws", "bedrock", "timeout_ms"], "less than server.request_timeout_secs");
+        }
         if config.metrics.listen.is_some_and(|listen| listen.port() != 0 && listen == config.server.listen) {
             refuse(&["metrics", "listen"], "an address other than server.listen (or metrics.key, to share it)");
         }

@@ -9,7 +9,7 @@ use crate::domain::pricing::{
 
 /// What an entry must look like, for messages.
 pub(super) const EXPECTED: &str = "like `MODEL input=N output=N`, optionally with cache_read=N, cache_write=N, \
-     cache_write_1h=N, region=REGION and tier=default|priority|flex|batch; N is micro-USD per 1M tokens";
+     cache_write_1h=N, region=REGION and tier=TIER (default, priority, flex or batch); N is micro-USD per 1M tokens";
 
 /// The model, the place and the prices of an entry; `None` where it is not as [`EXPECTED`].
 fn parse(entry: &str) -> Option<(String, Place, RateCard)> {

@@ -198,12 +198,7 @@ impl Services {
     }
 
     /// What a model selection would recommend now, without storing the move it might make.
-    fn active_model(
-        &self,
-        effective: &Effective,
-        known: &TenantLabels<'_>,
-        state: &SelectionState,
-    ) -> ActiveModel {
+    fn active_model(&self, effective: &Effective, known: &TenantLabels<'_>, state: &SelectionState) -> ActiveModel {
         // Spend stays readable where the catalog no longer has any label to recommend.
         let Ok(labels) = label_quotas(effective, known, &state.totals) else {
             return ActiveModel::default();
@@ -235,19 +230,18 @@ impl Services {
         known: &TenantLabels<'_>,
         totals: &BTreeMap<ModelLabel, SpendTotals>,
     ) -> Result<BTreeMap<ModelLabel, String>> {
-        let scope = &effective.scope;
-        let mut model_ids = BTreeMap::new();
-        for label in day::shown_labels(effective, totals) {
-            let model_id = match known.get(label) {
-                Some(entry) => Some(entry.into_owned().bedrock_model_id),
-                None if scope.app_id.is_none() => {
-                    self.storage.common_profile(scope.org_id, label).await?.map(|arn| arn.as_str().to_owned())
-                }
-                None => None,
-            };
-            model_ids.extend(model_id.map(|model_id| (label.clone(), model_id)));
-        }
-        Ok(model_ids)
+        let shown = day::shown_labels(effective, totals);
+        let whole_org = effective.scope.app_id.is_none();
+        let common = if whole_org && shown.iter().any(|label| !known.knows(label)) {
+            self.storage.common_profiles(effective.scope.org_id).await?
+        } else {
+            BTreeMap::new()
+        };
+        let model_id = |label: &ModelLabel| match known.get(label) {
+            Some(entry) => Some(entry.into_owned().bedrock_model_id),
+            None => common.get(label).map(ToString::to_string),
+        };
+        Ok(shown.into_iter().filter_map(|label| Some((label.clone(), model_id(label)?))).collect())
     }
 
     /// What the view's spend is compared with.

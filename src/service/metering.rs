@@ -268,10 +268,7 @@ impl<'a> Desk<'a> {
         self.labels.get(label).filter(|_| usable).ok_or_else(|| {
             let of_catalog = self.labels.catalog_labels().filter(|label| named(label));
             let configured: BTreeSet<_> = of_catalog.chain(self.labels.profile_labels()).cloned().collect();
-            ServiceError::InvalidModelLabel {
-                label: label.to_string(),
-                configured: configured.into_iter().collect(),
-            }
+            ServiceError::InvalidModelLabel { label: label.to_string(), configured: configured.into_iter().collect() }
         })
     }
 

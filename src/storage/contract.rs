@@ -36,9 +36,15 @@ pub use repricing::*;
 pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// Everything the service keeps.
-pub trait Storage: Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug {}
+pub trait Storage:
+    Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug
+{
+}
 
-impl<T: Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug> Storage for T {}
+impl<T: Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug>
+    Storage for T
+{
+}
 
 /// The credential a new client starts with, and its secret sealed for one-time retrieval unless it is delivered
 /// inline. Stored in the same step as the tenant it belongs to.

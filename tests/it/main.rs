@@ -6,6 +6,8 @@ mod architecture;
 mod config;
 mod conformance;
 mod demo;
+#[cfg(feature = "aws")]
+mod price_list;
 mod prices;
 mod process;
 mod scenarios;

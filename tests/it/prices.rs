@@ -93,7 +93,8 @@ const CASES: &[Case] = &[
     (SONNET_45, None, Batch, [300_000, 0, 0, 0, 0], 495_000, Priced),
     ("us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0", None, Standard, OUT, 18_000_000, Priced),
     // Older Claude: the same price everywhere.
-    ("us.anthropic.claude-sonnet-4-20250514-v1:0", None, Standard, IN, 3_000_000, Priced),
+    ("us.anthropic.claude-sonnet-4-20250514-v1:0", None, Standard, [100_000, 0, 0, 0, 0], 300_000, Priced),
+    ("global.anthropic.claude-sonnet-4-20250514-v1:0", None, Standard, [100_000, 0, 0, 0, 0], 300_000, Priced),
     ("anthropic.claude-sonnet-4-20250514-v1:0", None, Standard, OUT, 15_000_000, Priced),
     ("anthropic.claude-haiku-4-5-20251001-v1:0", Some("us-gov-east-1"), Standard, OUT, 6_000_000, Priced),
     // Embeddings cost nothing on the output side, which is not "unknown".

@@ -108,7 +108,8 @@ fn read(text: &str) -> Option<ProfileArn> {
 
 /// `aws`, `aws-cn`, `aws-us-gov`, `aws-iso-b`, …
 fn is_partition(text: &str) -> bool {
-    text.len() <= MAX_WORD_LEN && text.strip_prefix("aws").is_some_and(|rest| rest.split('-').skip(1).all(is_lower))
+    text.len() <= MAX_WORD_LEN
+        && text.strip_prefix("aws").is_some_and(|rest| rest.split('-').skip(1).all(is_lower))
         && (text == "aws" || text.starts_with("aws-"))
 }
 

@@ -124,7 +124,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn arns(regions: &[&str]) -> Vec<String> {
-        regions.iter().map(|region| format!("arn:aws:bedrock:{region}::foundation-model/amazon.nova-pro-v1:0")).collect()
+        regions
+            .iter()
+            .map(|region| format!("arn:aws:bedrock:{region}::foundation-model/amazon.nova-pro-v1:0"))
+            .collect()
     }
 
     fn scope(regions: &[&str]) -> Result<String, UnusableProfile> {
@@ -162,7 +165,9 @@ mod tests {
 
     #[test]
     fn what_fits_no_scope_is_not_guessed_at() {
-        for regions in [&["us-east-1", "eu-west-1"][..], &["il-central-1", "me-south-1"], &["us-gov-west-1", "us-east-1"]] {
+        for regions in
+            [&["us-east-1", "eu-west-1"][..], &["il-central-1", "me-south-1"], &["us-gov-west-1", "us-east-1"]]
+        {
             assert_eq!(scope(regions), Err(UnusableProfile::UnknownGeography), "{regions:?}");
         }
         let of = |arns: &[&str]| ProfileTarget::of_models(arns.iter().copied()).unwrap_err();

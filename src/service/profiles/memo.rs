@@ -28,8 +28,8 @@ pub const KNOWN_FOR: SignedDuration = SignedDuration::from_hours(24);
 pub const FAILED_FOR: SignedDuration = SignedDuration::from_secs(60);
 /// Most profiles remembered.
 const MAX_ENTRIES: usize = 1_024;
-/// Most calls wanted at once; further profiles are not even queued.
-const MAX_FLIGHTS: usize = 64;
+/// Most calls wanted at once, enough for a whole batch; further profiles are not even queued.
+const MAX_FLIGHTS: usize = 128;
 /// Most calls under way at once. `GetInferenceProfile` is throttled per account and region.
 const MAX_CALLS: usize = 8;
 /// Most profiles whose failure was logged once.

@@ -1,5 +1,7 @@
 //! Inference profiles of applications.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::Result;
@@ -34,7 +36,7 @@ pub trait Profiles: Send + Sync {
     /// Ends a profile; `false` where there was none.
     async fn delete_profile(&self, org_id: OrgId, app_id: &AppId, label: &ModelLabel) -> Result<bool>;
 
-    /// The profile that *every* application of an organization with a profile under this label means by it; `None`
-    /// where none has one, or two of them mean different ones.
-    async fn common_profile(&self, org_id: OrgId, label: &ModelLabel) -> Result<Option<ProfileArn>>;
+    /// What labels mean in an organization as a whole: of each label some application has a profile under, the profile
+    /// *every* such application means by it. A label by which two of them mean different ones is left out.
+    async fn common_profiles(&self, org_id: OrgId) -> Result<BTreeMap<ModelLabel, ProfileArn>>;
 }

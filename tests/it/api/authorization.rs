@@ -136,7 +136,11 @@ async fn each_operation_lets_in_whom_it_is_for_and_nobody_else() {
             // An administrator is let in everywhere, so it must not break what later operations need.
             let absent = caller == Caller::Administrator && audience == For::Administrators;
             let org_id = if absent { "770e8400-e29b-41d4-a716-446655440000" } else { ORG };
-            let path = template.replace("{org_id}", org_id).replace("{app_id}", "chat").replace("{date}", "2026-01-23").replace("{profile_label}", "none");
+            let path = template
+                .replace("{org_id}", org_id)
+                .replace("{app_id}", "chat")
+                .replace("{date}", "2026-01-23")
+                .replace("{profile_label}", "none");
             let call = server.request(method, &path);
             let call = if method == "GET" { call } else { call.json(&json!({})) };
             let reply = present(call, caller, [&other_org.token, &other_app.token, &app.token, &org.token]).await;

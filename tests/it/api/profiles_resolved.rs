@@ -226,7 +226,10 @@ async fn a_recommendation_shows_the_price_of_an_opaque_profile_once_it_was_used(
     let config = json!({"app_name": "Chat", "model_ordering": ["support"], "quotas": {"support": 10_000_000}});
     chat.admin("PUT", "").json(&config).await.ok(200);
     let first = chat.selection().await.ok(200);
-    assert_eq!((&first["recommended_model"]["bedrock_model_id"], &first["pricing"]["status"]), (&json!(ARN), &json!("UNPRICED")));
+    assert_eq!(
+        (&first["recommended_model"]["bedrock_model_id"], &first["pricing"]["status"]),
+        (&json!(ARN), &json!("UNPRICED"))
+    );
     assert_eq!(bedrock.calls(), 0);
     submit(&chat, 1).await;
     let second = chat.selection().await.ok(200);

@@ -211,7 +211,10 @@ async fn a_cost_the_client_gave_stays_and_its_drift_appears() {
     let body = with(usage(&request_id(1), "house"), json!({"cost_usd_micros": 5000}));
     chat.post("/costs", &body).await.ok(202);
     let house = async || chat.today().await["models"]["house"].clone();
-    assert_eq!((&house().await["cost_usd_micros"], &house().await["cost_drift_usd_micros"]), (&json!(5000), &Value::Null));
+    assert_eq!(
+        (&house().await["cost_usd_micros"], &house().await["cost_drift_usd_micros"]),
+        (&json!(5000), &Value::Null)
+    );
     publish(&server, 1_000_000, 500_000);
     let reply = apply(&server).await;
     assert_eq!(counts(&reply), [1, 1, 0, 0, 0]);

@@ -60,6 +60,24 @@ fn a_bad_value_is_named_with_what_is_expected_and_its_source() {
 }
 
 #[test]
+#[cfg(feature = "aws")]
+fn a_submission_must_not_wait_for_aws_until_it_times_out() {
+    let patience = [("aws.bedrock.timeout_ms", "1000"), ("server.request_timeout_secs", "1")];
+    load_overrides(patience).unwrap();
+    let asking = [patience[0], patience[1], ("aws.bedrock.enabled", "true")];
+    let message = load_overrides(asking).unwrap_err();
+    assert!(message.contains("aws.bedrock.timeout_ms: found `1000`, expected less than server.request"), "{message}");
+    load_overrides([patience[0], asking[2]]).unwrap();
+}
+
+#[test]
+#[cfg(not(feature = "aws"))]
+fn a_binary_built_without_aws_refuses_to_ask_it() {
+    let message = load_overrides([("aws.bedrock.enabled", "true")]).unwrap_err();
+    assert!(message.contains("aws.bedrock.enabled: found `true`") && message.contains("--features aws"), "{message}");
+}
+
+#[test]
 fn a_file_is_held_to_its_types() {
     for (yaml, found) in [
         ("server: {listen: 8080}", "server.listen: found `8080`"),

@@ -1,11 +1,12 @@
 //! Inference profiles of applications.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bedrock_cost_keeper::domain::profile::InferenceProfile;
 use bedrock_cost_keeper::storage::{ProfileCreation, Storage, StorageError};
 
-use crate::support::samples::{acme, app, app_id, app_scope, client, label, org, org_scope, profile};
+use crate::support::samples::{acme, app, app_id, app_scope, client, label, org, org_id, org_scope, profile};
 use crate::support::stores::FreshStore;
 
 const MAX: u32 = 100;
@@ -115,16 +116,18 @@ pub(super) async fn a_tenant_is_read_with_its_profiles(fresh: FreshStore) {
 
 pub(super) async fn a_common_profile_is_what_every_application_means(fresh: FreshStore) {
     let store = store(&fresh).await;
-    let common = async |text: &str| store.common_profile(acme(), &label(text)).await.unwrap();
-    assert_eq!(common("a").await, None);
+    let common = async || store.common_profiles(acme()).await.unwrap();
+    assert!(common().await.is_empty());
     create(&*store, &profile("shop", "a", 1)).await;
-    assert_eq!(common("a").await, Some(profile("shop", "a", 1).arn));
+    create(&*store, &profile("blog", "b", 2)).await;
+    let expected = BTreeMap::from([(label("a"), profile("shop", "a", 1).arn), (label("b"), profile("blog", "b", 2).arn)]);
+    assert_eq!(common().await, expected);
     create(&*store, &profile("blog", "a", 1)).await;
-    assert_eq!(common("a").await, Some(profile("shop", "a", 1).arn));
-    assert_eq!(common("b").await, None);
+    assert_eq!(common().await, expected);
     store.delete_profile(acme(), &app_id("blog"), &label("a")).await.unwrap();
-    create(&*store, &profile("blog", "a", 2)).await;
-    assert_eq!(common("a").await, None);
+    create(&*store, &profile("blog", "a", 3)).await;
+    assert_eq!(common().await.into_keys().collect::<Vec<_>>(), [label("b")]);
+    assert!(store.common_profiles(org_id(9)).await.unwrap().is_empty());
 }
 
 pub(super) async fn of_concurrent_registrations_exactly_one_succeeds_and_no_number_exceeds_the_most(fresh: FreshStore) {

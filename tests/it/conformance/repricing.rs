@@ -572,17 +572,21 @@ enum Step {
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let cost =
-        prop_oneof![0_u128..5_000_000, Just(u128::from(u64::MAX)), Just(i64::MAX as u128 * 999_999), Just(u128::MAX)];
-    let record = (0..8_u8, any::<bool>(), 0..3_u8, any::<bool>(), cost.clone())
+    let cost = prop_oneof![
+        12 => 0_u128..5_000_000,
+        1 => Just(u128::from(u64::MAX)),
+        1 => Just(i64::MAX as u128 * 999_999),
+        1 => Just(u128::MAX),
+    ];
+    let record = (0..6_u8, any::<bool>(), 0..5_u8, any::<bool>(), cost.clone())
         .prop_map(|(id, app, status, client, cost)| Step::Record { id, app, status, client, cost });
-    let reprice = (0..8_u8, any::<bool>(), any::<bool>(), 0..3_u8, cost)
-        .prop_map(|(id, app, from_first, status, cost)| Step::Reprice { id, app, from_first, status, cost });
-    proptest::collection::vec(prop_oneof![record, reprice], 1..40)
+    let reprice = (0..6_u8, any::<bool>(), 0..4_u8, 0..5_u8, cost)
+        .prop_map(|(id, app, from, status, cost)| Step::Reprice { id, app, from_first: from == 0, status, cost });
+    proptest::collection::vec(prop_oneof![1 => record, 2 => reprice], 10..60)
 }
 
 fn status(n: u8) -> PricingStatus {
-    [PricingStatus::Priced, PricingStatus::Estimated, PricingStatus::Unpriced][usize::from(n)]
+    [PricingStatus::Priced, PricingStatus::Estimated, PricingStatus::Unpriced][usize::from(n.div_ceil(2))]
 }
 
 pub(super) async fn totals_equal_the_sum_of_records_after_any_sequence(fresh: FreshStore) {
@@ -606,7 +610,7 @@ pub(super) async fn totals_equal_the_sum_of_records_after_any_sequence(fresh: Fr
                     let record = UsageRecord {
                         cost_source: if client { CostSource::Client } else { CostSource::Server },
                         cost: if client { PicoUsd::new(77) } else { figures.cost },
-                        server_cost: figures.server_cost.filter(|_| n != 2),
+                        server_cost: figures.server_cost.filter(|_| n < 3),
                         pricing: figures.pricing,
                         ..base
                     };
@@ -635,5 +639,5 @@ pub(super) async fn totals_equal_the_sum_of_records_after_any_sequence(fresh: Fr
         let records: Vec<_> = first.into_values().collect();
         totals_are_sums(&*store, &records).await;
     }
-    assert!(applied > 50, "only {applied} corrections applied: the histories prove little");
+    assert!(applied > 200, "only {applied} corrections applied: the histories prove little");
 }

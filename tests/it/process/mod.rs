@@ -2,6 +2,7 @@
 
 mod cli;
 mod crash;
+mod reprice;
 mod stop;
 
 use serde_json::{Value, json};

@@ -41,11 +41,7 @@ async fn reprice_shows_first_and_applies_once_whatever_the_number_of_records() {
     std::fs::create_dir(dir.path().join("data")).unwrap();
     std::fs::write(dir.path().join("cost-keeper.yaml"), CONFIG).unwrap();
     assert!(run(dir.path(), &["migrate"]).status.success());
-    let database = std::fs::read_dir(dir.path().join("data"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .find(|path| path.extension().is_some_and(|ending| ending == "db"))
-        .unwrap();
+    let database = dir.path().join("data/cost-keeper.db");
     let store = open::open(&format!("sqlite://{}", database.display())).await.unwrap();
     // More than one call of the service looks at.
     for n in 0..12_u128 {

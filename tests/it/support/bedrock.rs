@@ -62,8 +62,11 @@ pub(crate) struct Bedrock {
 
 impl Bedrock {
     pub(crate) async fn start(answer: Answer) -> Self {
-        let script =
-            Arc::new(Script { answer: Mutex::new(answer), questions: Mutex::default(), throttled: AtomicUsize::new(0) });
+        let script = Arc::new(Script {
+            answer: Mutex::new(answer),
+            questions: Mutex::default(),
+            throttled: AtomicUsize::new(0),
+        });
         let router = Router::new().route("/inference-profiles/{id}", get(reply)).with_state(Arc::clone(&script));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());

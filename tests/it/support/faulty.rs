@@ -244,8 +244,8 @@ impl Profiles for FaultyStore {
         self.inner.delete_profile(org_id, app_id, label).await
     }
 
-    async fn common_profile(&self, org_id: OrgId, label: &ModelLabel) -> Result<Option<ProfileArn>> {
-        self.inner.common_profile(org_id, label).await
+    async fn common_profiles(&self, org_id: OrgId) -> Result<BTreeMap<ModelLabel, ProfileArn>> {
+        self.inner.common_profiles(org_id).await
     }
 }
 

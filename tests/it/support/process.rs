@@ -41,9 +41,15 @@ pub(crate) struct Served {
 impl Served {
     /// Starts `serve` on a free port in `working_dir` and waits until it says where it listens.
     pub(crate) fn start(working_dir: &Path, args: &[&str]) -> Self {
+        Self::start_with_env(working_dir, args, &[])
+    }
+
+    /// Starts it with further environment variables.
+    pub(crate) fn start_with_env(working_dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let mut child = command(working_dir)
             .args(["serve", "--listen", "127.0.0.1:0"])
             .args(args)
+            .envs(env.iter().copied())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

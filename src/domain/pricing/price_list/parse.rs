@@ -95,14 +95,14 @@ pub struct Publication {
 /// count, and which models have no output. `seen` is when it was fetched.
 #[must_use]
 pub fn parse<'a>(items: impl IntoIterator<Item = &'a str>, known: &PriceBook, seen: Timestamp) -> Publication {
-    let mut reader = Reader { publication: Publication::default(), models: HashMap::new(), latest: None };
+    let mut reader = Reader { publication: Publication::default(), models: HashMap::new(), latest: None, seen };
     for item in items {
         reader.publication.products += 1;
         if let Err(skip) = reader.read(item) {
             *reader.publication.skipped.entry(skip).or_default() += 1;
         }
     }
-    reader.finish(&Known::of(known), seen)
+    reader.finish(&Known::of(known))
 }
 
 /// Facts of one rate card in the making.
@@ -124,6 +124,7 @@ struct Reader {
     publication: Publication,
     models: HashMap<Box<str>, Model>,
     latest: Option<(Timestamp, String)>,
+    seen: Timestamp,
 }
 
 impl Reader {
@@ -151,7 +152,7 @@ impl Reader {
         let region = attributes.region_code.as_deref().filter(|region| is_region(region)).ok_or(Skip::NoRegion)?;
         let models = self.models_of(usage, model)?;
         let mut any = false;
-        for offer in item.offers() {
+        for offer in item.offers(self.seen) {
             self.add(&models, region, usage, charge, &offer)?;
             any = true;
         }
@@ -209,8 +210,8 @@ impl Reader {
         Ok(())
     }
 
-    fn finish(self, known: &Known, seen: Timestamp) -> Publication {
-        let Self { mut publication, models, latest } = self;
+    fn finish(self, known: &Known) -> Publication {
+        let Self { mut publication, models, latest, seen } = self;
         publication.version = latest.map(|(_, text)| text.into());
         for (id, model) in models {
             if model.contradiction {

@@ -74,19 +74,27 @@ pub(super) struct Offer<'a> {
 }
 
 impl Item {
-    /// The list prices: those from the first unit on. `beginRange` counts purchased units, not tokens of a prompt; a
-    /// volume discount is no list price.
-    pub(super) fn offers(&self) -> impl Iterator<Item = Offer<'_>> {
-        self.terms.on_demand.values().flat_map(|term| {
-            let effective_from = term.effective_date.as_deref().and_then(|date| date.parse().ok());
+    /// The list prices in force at `now`, or announced where none is in force yet: those from the first unit on.
+    /// `beginRange` counts purchased units, not tokens of a prompt; a volume discount is no list price.
+    pub(super) fn offers(&self, now: Timestamp) -> impl Iterator<Item = Offer<'_>> {
+        let dates = || self.terms.on_demand.values().map(Term::effective_from);
+        let in_force = dates().filter(|date| date.is_none_or(|date| date <= now)).max();
+        let date = in_force.or_else(|| dates().min()).flatten();
+        self.terms.on_demand.values().filter(move |term| term.effective_from() == date).flat_map(move |term| {
             term.price_dimensions
                 .values()
                 .filter(|dimension| dimension.begin_range.as_deref().is_none_or(is_zero))
                 .filter_map(move |dimension| {
                     let dollars = dimension.price_per_unit.get("USD")?;
-                    Some(Offer { unit: &dimension.unit, dollars, effective_from })
+                    Some(Offer { unit: &dimension.unit, dollars, effective_from: date })
                 })
         })
+    }
+}
+
+impl Term {
+    fn effective_from(&self) -> Option<Timestamp> {
+        self.effective_date.as_deref()?.parse().ok()
     }
 }
 

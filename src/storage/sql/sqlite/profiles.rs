@@ -1,5 +1,7 @@
 //! Inference profiles of applications. A foreign key ends them with their application.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
@@ -15,9 +17,9 @@ use crate::storage::sql::error::corrupt;
 pub(super) const PROFILES_OF_APP: &str = "SELECT org_id, app_id, profile_label, arn, description, created_at \
      FROM inference_profiles WHERE org_id = ?1 AND app_id = ?2 ORDER BY profile_label";
 
-/// Two are enough to see that there is more than one.
-pub(super) const ARNS_OF_LABEL: &str =
-    "SELECT DISTINCT arn FROM inference_profiles WHERE org_id = ?1 AND profile_label = ?2 ORDER BY arn LIMIT 2";
+/// Answered from an index alone, in its order.
+pub(super) const COMMON_PROFILES: &str = "SELECT profile_label, min(arn) FROM inference_profiles WHERE org_id = ?1 \
+     GROUP BY profile_label HAVING min(arn) = max(arn)";
 
 #[async_trait]
 impl Profiles for SqliteStorage {
@@ -72,13 +74,15 @@ impl Profiles for SqliteStorage {
         Ok(deleted.rows_affected() > 0)
     }
 
-    async fn common_profile(&self, org_id: OrgId, label: &ModelLabel) -> Result<Option<ProfileArn>> {
-        let arns: Vec<String> =
-            sqlx::query_scalar(ARNS_OF_LABEL).bind(org_id.0).bind(label.as_str()).fetch_all(&self.readers).await?;
-        match arns.as_slice() {
-            [arn] => arn.parse().map(Some).map_err(|_| corrupt("inference_profiles.arn")),
-            _ => Ok(None),
-        }
+    async fn common_profiles(&self, org_id: OrgId) -> Result<BTreeMap<ModelLabel, ProfileArn>> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as(COMMON_PROFILES).bind(org_id.0).fetch_all(&self.readers).await?;
+        rows.into_iter()
+            .map(|(label, arn)| {
+                let label = label.parse().map_err(|_| corrupt("inference_profiles.profile_label"))?;
+                Ok((label, arn.parse().map_err(|_| corrupt("inference_profiles.arn"))?))
+            })
+            .collect()
     }
 }
 

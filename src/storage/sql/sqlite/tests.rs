@@ -5,8 +5,8 @@ use std::path::Path;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
 
 use super::maintenance::{PURGE_DAYS, PURGE_FALLBACKS, PURGE_MONTHS, PURGE_REVOCATIONS, PURGE_SECRETS, PURGE_USAGE};
+use super::profiles::{COMMON_PROFILES, PROFILES_OF_APP};
 use super::repricing::{EVERY_ORG, ONE_ORG};
-use super::profiles::{ARNS_OF_LABEL, PROFILES_OF_APP};
 use super::totals::{EVERY_APP, ONE_SCOPE};
 use super::{SqliteStorage, ledger};
 use crate::domain::ids::{OrgId, RequestId, Scope};
@@ -15,6 +15,7 @@ use crate::domain::pricing::{Latency, PricingStatus, ServiceTier};
 use crate::domain::tokens::TokenCounts;
 use crate::domain::usage::{CallStatus, CostSource, RecordPricing, UsageRecord};
 use crate::storage::contract::{Maintenance, UsageLedger};
+use crate::storage::sql::migrate;
 
 async fn storage(directory: &Path) -> SqliteStorage {
     let storage = SqliteStorage::open(&directory.join("keeper.db")).await.unwrap();
@@ -81,7 +82,7 @@ async fn no_statement_reads_a_whole_table() {
         PURGE_FALLBACKS.to_owned(),
         EVERY_APP.to_owned(),
         PROFILES_OF_APP.to_owned(),
-        ARNS_OF_LABEL.to_owned(),
+        COMMON_PROFILES.to_owned(),
         ONE_SCOPE.to_owned(),
         ONE_ORG.to_owned(),
         EVERY_ORG.to_owned(),
@@ -117,6 +118,38 @@ async fn a_page_of_repriceable_records_starts_at_its_position_and_needs_no_sorti
         let steps = plan(&storage, sql).await;
         let [step] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!(*step, format!("SEARCH usage_records USING INDEX usage_records_repriceable ({expected})"));
+    }
+}
+
+/// An upgrade meets records of which nobody noted whether the time to live of their cache writes was reported.
+#[tokio::test]
+async fn of_older_repriceable_records_with_cache_writes_the_time_to_live_counts_as_assumed() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(&directory.path().join("keeper.db")).await.unwrap();
+    let before = migrate::sqlite_runner().set_target(refinery::Target::Version(3));
+    let mut transaction = storage.write().await.unwrap();
+    migrate::run(&mut transaction, &before).await.unwrap();
+    for (n, (status, written)) in [("PRICED", 5), ("ESTIMATED", 5), ("UNPRICED", 5), ("UNPRICED", 0)].iter().enumerate()
+    {
+        sqlx::query(
+            "INSERT INTO usage_records (org_id, app_id, request_id, fingerprint, model_label, day, timestamp, \
+             recorded_at, status, cost_source, cost_micros, cost_residue, input_tokens, output_tokens, \
+             cache_read_input_tokens, cache_write_input_tokens, cache_write_1h_tokens, pricing_status, model_id, \
+             service_tier, latency, shard_id) VALUES (zeroblob(16), 'shop', ?1, zeroblob(32), 'premium', '2026-01-23', \
+             0, 0, 'OK', 'SERVER', 0, 0, 1, 1, 0, ?2, 0, ?3, 'm', 'default', 'standard', 0)",
+        )
+        .bind(uuid::Uuid::from_u128(n as u128))
+        .bind(written)
+        .bind(status)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    }
+    transaction.commit().await.unwrap();
+    storage.migrate().await.unwrap();
+    for (n, assumed) in [false, true, true, false].into_iter().enumerate() {
+        let record = storage.usage(record(0).org_id, &record(0).app_id, record(n as u128).request_id).await.unwrap();
+        assert_eq!(record.unwrap().cache_ttl_assumed, assumed, "{n}");
     }
 }
 
