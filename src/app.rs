@@ -117,7 +117,7 @@ impl App {
             // Checked by the configuration; one that is no header value could never match an Origin either.
             cors_origins: server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
             metrics_key: config.metrics.key.clone(),
-            metrics_here: config.metrics.listen.is_none(),
+            metrics_here: config.metrics.listen.is_none() || config.metrics.key.is_some(),
         };
         let state = ApiState {
             services: Arc::clone(&services),

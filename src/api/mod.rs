@@ -36,7 +36,7 @@ pub use router::{ApiSettings, ApiState, router};
 /// Result of a handler.
 pub type ApiResult<T> = Result<T, error::ApiError>;
 
-/// An instant as the API writes it: RFC 3339 UTC with `Z`, milliseconds.
+/// An instant as the API writes it: RFC 3339 UTC with `Z`, milliseconds where there are any.
 #[must_use]
 pub fn instant(timestamp: jiff::Timestamp) -> String {
     crate::clock::truncate_to_millis(timestamp).to_string()

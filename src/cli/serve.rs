@@ -41,8 +41,9 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     if with_sample && !sqlite {
         return Err("--sample is for the embedded store only; unset storage.url".into());
     }
-    let secrets = resolve_secrets(config)?;
+    // The store first: what it needs besides, secrets among it, matters only where there is one.
     let storage = open_store(config).await?;
+    let secrets = resolve_secrets(config)?;
     if sqlite || config.storage.auto_migrate {
         storage.migrate().await?;
     }

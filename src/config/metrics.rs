@@ -1,4 +1,4 @@
-//! `metrics`: who may read `/metrics`. Unset, nobody.
+//! `metrics`: who may read `/metrics`. Unset, whoever holds a provisioning key.
 
 use std::net::SocketAddr;
 

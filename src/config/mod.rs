@@ -6,8 +6,8 @@
 //! messages and documentation follow it. Secrets redact themselves by type.
 
 mod auth;
-mod aws_pricing;
 mod aws;
+mod aws_pricing;
 mod check;
 mod defaults;
 mod describe;

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::{Map, Value};
+
 use super::access::ProvisioningAccess;
 use super::credentials::{IssuedCredentials, SecretDelivery};
 use super::error::ServiceError;
@@ -165,9 +167,11 @@ fn app_change(org_id: OrgId, app_id: &AppId, existing: Option<&App>, config: &Ap
 /// Names of the top-level fields that differ; all of them for something new. Compared as JSON, the form in which both
 /// are stored, so that a field added later is compared without anybody thinking of this place.
 fn differing<T: serde::Serialize>(before: Option<&T>, after: &T) -> Vec<String> {
+    // What is empty is as good as not there: nobody set it.
+    let empty = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
     let object = |value: &T| match serde_json::to_value(value) {
-        Ok(serde_json::Value::Object(map)) => map,
-        _ => serde_json::Map::new(),
+        Ok(Value::Object(map)) => map.into_iter().filter(|(_, value)| !empty(value)).collect(),
+        _ => Map::new(),
     };
     let before = before.map(object).unwrap_or_default();
     let after = object(after);

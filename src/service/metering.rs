@@ -197,8 +197,12 @@ impl Services {
         if !window.contains(timestamp) {
             return Err(ServiceError::OutsideWindow(window));
         }
-        let called = profiles.priced(called(submission, &entry));
-        let (model_id, profile_region) = (called.model_id, called.profile_region);
+        let priced = profiles.priced(called(submission, &entry));
+        // Where the operator set a price for what was called, that counts, whoever else's call explained the profile.
+        let (model_id, profile_region) = match has_own_price(submission, &entry) {
+            true => (called(submission, &entry), None),
+            false => (priced.model_id, priced.profile_region),
+        };
         let region = submission.calling_region.as_deref().or(profile_region);
         let tokens = without_cached_input(model_id, submission.tokens, submission.reported_total_tokens);
         let quote = self.pricer.quote(
@@ -277,9 +281,13 @@ impl<'a> Desk<'a> {
     fn call_to_resolve(&self, submission: &Submission) -> Option<String> {
         let entry = self.configured(&submission.model_label).ok()?;
         let called = called(submission, &entry);
-        let own_price = entry.price_override.is_some() && called == entry.bedrock_model_id;
-        (called.starts_with("arn:") && !own_price).then(|| called.to_owned())
+        (called.starts_with("arn:") && !has_own_price(submission, &entry)).then(|| called.to_owned())
     }
+}
+
+/// Whether the label's own model was called and the operator set a price for it.
+fn has_own_price(submission: &Submission, entry: &LabelEntry) -> bool {
+    entry.price_override.is_some() && called(submission, entry) == entry.bedrock_model_id
 }
 
 /// The model that was called: what the submission says, else the label's.

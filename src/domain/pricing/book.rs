@@ -161,8 +161,7 @@ impl PriceBook {
         let stand_in = [(PriceScope::InRegion, region), (PriceScope::InRegion, None)];
         let places = own.into_iter().chain(stand_in);
         places.enumerate().find_map(|(index, (scope, region))| {
-            let here = |row: &&Row| row.place.scope == scope && row.place.region.as_deref() == region;
-            let (row, mut stand_ins) = best(rows.iter().filter(here), query)?;
+            let (row, mut stand_ins) = best(rows, scope, region, query)?;
             stand_ins.scope = index >= own.len() && query.model.scope != PriceScope::InRegion;
             Some(Found { place: &row.place, card: &row.card, stand_ins })
         })
@@ -170,7 +169,12 @@ impl PriceBook {
 }
 
 /// Among the rows of one place: the tier and latency asked for, else the standard ones; of these the latest in force.
-fn best<'a>(rows: impl Iterator<Item = &'a Row> + Clone, query: &RowQuery<'_>) -> Option<(&'a Row, StandIns)> {
+fn best<'a>(
+    rows: &'a [Row],
+    scope: PriceScope,
+    region: Option<&str>,
+    query: &RowQuery<'_>,
+) -> Option<(&'a Row, StandIns)> {
     let choices = [
         (query.tier, query.latency),
         (query.tier, Latency::Standard),
@@ -179,7 +183,8 @@ fn best<'a>(rows: impl Iterator<Item = &'a Row> + Clone, query: &RowQuery<'_>) -
     ];
     choices.into_iter().find_map(|(tier, latency)| {
         let row = rows
-            .clone()
+            .iter()
+            .filter(|row| row.place.scope == scope && row.place.region.as_deref() == region)
             .filter(|row| row.card.tier == tier && row.card.latency == latency && row.card.in_force(query.at))
             .max_by_key(|row| row.card.effective_from)?;
         let stand_ins = StandIns { scope: false, tier: tier != query.tier, latency: latency != query.latency };

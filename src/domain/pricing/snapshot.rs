@@ -67,6 +67,9 @@ struct Line {
 /// Lines that differ only in the prompt limit make one rate card.
 type CardKey = (String, Place, ServiceTier, Latency);
 
+/// The card of the usual prompt, once its line was met, and the prices of longer ones.
+type CardParts = (Option<RateCard>, Vec<(u64, Rates)>);
+
 fn parse(text: &str) -> Result<PriceBook, SnapshotError> {
     if header(text, "schema")? != SCHEMA {
         return Err(SnapshotError::Header("schema"));
@@ -75,7 +78,7 @@ fn parse(text: &str) -> Result<PriceBook, SnapshotError> {
     // A model may be sold through the Converse runtime and through the OpenAI-compatible endpoint (`mantle`), at
     // different prices. Submissions do not say which was called, so the runtime's price counts where there is one.
     let on_runtime: HashSet<String> = lines.iter().filter(|line| line.runtime).map(|line| line.model.clone()).collect();
-    let mut cards: BTreeMap<CardKey, (Option<RateCard>, Vec<(u64, Rates)>)> = BTreeMap::new();
+    let mut cards: BTreeMap<CardKey, CardParts> = BTreeMap::new();
     for line in lines.into_iter().filter(|line| line.runtime || !on_runtime.contains(&line.model)) {
         let Line { model, place, tier, latency, prompt_gt, rates, units, .. } = line;
         let entry = cards.entry((model.clone(), place.clone(), tier, latency)).or_default();

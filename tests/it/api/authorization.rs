@@ -88,13 +88,14 @@ const CALLERS: [Caller; 8] = [
 fn refusal(audience: For, caller: Caller) -> Option<u16> {
     use Caller::{Administrator, App, GarbageKey, GarbageToken, Nobody, Org, OtherApp, OtherOrg};
     match (audience, caller) {
-        (For::Everybody, _) => None,
-        (_, Nobody | GarbageToken | GarbageKey) => Some(401),
-        (For::Clients | For::AppWriters, Administrator) => Some(403),
-        (_, Administrator) | (For::Readers | For::Clients, _) => None,
-        (For::MetricsKey, _) => Some(401),
-        (For::OrgReaders, Org) | (For::AppReaders | For::AppWriters, App | Org) => None,
-        (_, OtherOrg | OtherApp | App | Org) => Some(403),
+        // Reading goes from the top: what is let in, then why the rest is not.
+        (For::Everybody, _)
+        | (For::Readers | For::OrgReaders | For::AppReaders | For::Administrators | For::MetricsKey, Administrator)
+        | (For::Readers | For::Clients, OtherOrg | OtherApp | App | Org)
+        | (For::OrgReaders, Org)
+        | (For::AppReaders | For::AppWriters, App | Org) => None,
+        (_, Nobody | GarbageToken | GarbageKey) | (For::MetricsKey, _) => Some(401),
+        (_, OtherOrg | OtherApp | App | Org | Administrator) => Some(403),
     }
 }
 

@@ -45,7 +45,7 @@ fn changes(reply: &Reply) -> Vec<String> {
     reply["changes"].as_array().unwrap().iter().map(change).collect()
 }
 
-const ORG_FIELDS: &str = "agg_shard_count,model_ordering,monthly_quotas,org_name,overrides,quota_scope,quotas,timezone";
+const ORG_FIELDS: &str = "agg_shard_count,model_ordering,org_name,quota_scope,quotas,timezone";
 
 #[tokio::test]
 async fn what_is_new_is_created_with_one_time_retrieval_of_its_secrets() {
@@ -56,8 +56,8 @@ async fn what_is_new_is_created_with_one_time_retrieval_of_its_secrets() {
         changes(&reply),
         [
             format!("create orgs/ORG {ORG_FIELDS}"),
-            "create orgs/ORG/apps/chat app_name,overrides".to_owned(),
-            "create orgs/ORG/apps/mail app_name,overrides,quotas".to_owned()
+            "create orgs/ORG/apps/chat app_name".to_owned(),
+            "create orgs/ORG/apps/mail app_name,quotas".to_owned()
         ]
     );
     let credentials = reply["credentials"].as_array().unwrap();

@@ -84,7 +84,8 @@ async fn an_id_is_read_in_any_case_and_written_in_lower_case() {
     let created = server.put(&upper).admin().json(&org_body()).await.ok(201);
     assert_eq!(created.str("org_id"), ORG);
     assert_eq!(server.get(&upper).admin().await.ok(200).str("org_id"), ORG);
-    let token = server.token(&format!("org-{ORG}"), created["credentials"]["client_secret"].as_str().unwrap()).await.ok(200);
+    let token =
+        server.token(&format!("org-{ORG}"), created["credentials"]["client_secret"].as_str().unwrap()).await.ok(200);
     server.get(&format!("{upper}/aggregates/today")).bearer(token.str("access_token")).await.ok(200);
     for bad in ["acme", "550e8400e29b41d4a716446655440000", "550e8400-e29b-41d4-a716-44665544000g"] {
         let path = format!("/api/v1/orgs/{bad}");

@@ -210,12 +210,17 @@ async fn nobody_is_asked_about_what_is_refused_or_has_a_price_of_the_operator() 
         setup.label("house", "").bedrock_model_id = ARN.to_owned();
     })
     .await;
-    let chat = server.chat(json!({"model_ordering": ["house"], "quotas": {"house": 10_000_000}})).await;
+    let chat = server.chat(json!({"model_ordering": ["house"], "quotas": {"house": 10_000_000, "premium": 5}})).await;
     let reply = chat.post("/usage", &usage(&request_id(1), "house")).await.ok(202);
     assert_eq!(priced(&reply), (json!("PRICED"), json!(ARN), json!(3_800)));
     let refused = with(usage(&request_id(2), "unheard-of"), json!({"bedrock_model_id": ARN}));
     chat.post("/usage", &refused).await.error(400, "INVALID_MODEL_LABEL");
     assert_eq!(bedrock.calls(), 0);
+    // Also beside somebody who has to ask.
+    let asks = with(usage(&request_id(3), "premium"), json!({"bedrock_model_id": ARN}));
+    let records = json!({"requests": [asks, usage(&request_id(4), "house")]});
+    let reply = chat.post("/usage/batch", &records).await.ok(207);
+    assert_eq!((&reply["results"][1]["cost_usd_micros"], bedrock.calls()), (&json!(3_800), 1));
 }
 
 #[tokio::test]

@@ -71,8 +71,8 @@ async fn a_price_set_later_is_shown_by_a_dry_run_and_applied_once() {
     let server = server().await;
     let org = server.org(houses()).await;
     let [chat, mail] = [org.app("chat", json!({})).await, org.app("mail", json!({})).await];
-    for (n, app) in [&chat, &chat, &mail].into_iter().enumerate() {
-        let reply = app.post("/usage", &usage(&request_id(n as u32), "house")).await.ok(202);
+    for (n, app) in (0..).zip([&chat, &chat, &mail]) {
+        let reply = app.post("/usage", &usage(&request_id(n), "house")).await.ok(202);
         assert_eq!(reply["processing"]["pricing"]["status"], "UNPRICED");
     }
     chat.post("/usage", &usage(&request_id(9), "premium")).await.ok(202);
@@ -269,9 +269,9 @@ async fn a_filter_reprices_nobody_else() {
     let org = server.org(houses()).await;
     let [chat, mail] = [org.app("chat", json!({})).await, org.app("mail", json!({})).await];
     let other = server.org_named(OTHER_ORG, houses()).await.app("chat", json!({})).await;
-    for (n, app) in [&chat, &mail, &other].into_iter().enumerate() {
-        app.post("/usage", &usage(&request_id(n as u32), "house")).await.ok(202);
-        let earlier = with(usage(&request_id(n as u32 + 10), "house"), json!({"timestamp": "2026-01-22T12:00:00Z"}));
+    for (n, app) in (0..).zip([&chat, &mail, &other]) {
+        app.post("/usage", &usage(&request_id(n), "house")).await.ok(202);
+        let earlier = with(usage(&request_id(n + 10), "house"), json!({"timestamp": "2026-01-22T12:00:00Z"}));
         app.post("/usage", &earlier).await.ok(202);
     }
     publish(&server, 1_000_000, 500_000);
@@ -395,4 +395,29 @@ async fn submissions_and_repricing_at_the_same_time_lose_nothing() {
     for spend in [totals.app, totals.org] {
         assert_eq!((spend.day, spend.month), (house, house));
     }
+}
+
+#[cfg(feature = "aws")]
+#[tokio::test]
+async fn a_profile_that_could_not_be_explained_at_the_time_is_priced_once_it_can() {
+    use crate::support::bedrock::{Answer, Bedrock};
+    let arn = "arn:aws:bedrock:eu-central-1:123456789012:application-inference-profile/abc123def456";
+    let bedrock = Bedrock::start(Answer::NotFound).await;
+    let server = TestServer::with(|setup| bedrock.asked_by(setup, std::time::Duration::from_secs(8))).await;
+    let chat = server.chat(json!({})).await;
+    let profile = json!({"profile_label": "support", "inference_profile_arn": arn});
+    chat.post("/inference-profiles", &profile).await.ok(201);
+    let body = with(usage(&request_id(1), "support"), json!({"calling_region": "eu-central-1"}));
+    let reply = chat.post("/usage", &body).await.ok(202);
+    assert_eq!(reply["processing"]["pricing"]["status"], "UNPRICED");
+    assert_eq!(counts(&apply(&server).await), [1, 0, 1, 0, 0]);
+    bedrock.answers(Answer::Models(vec!["eu-central-1", "eu-west-1"]));
+    server.at("2026-01-23T15:32:45Z");
+    assert_eq!(counts(&apply(&server).await), [1, 1, 0, 0, 0]);
+    let record = stored(&server, "chat", &request_id(1)).await;
+    assert_eq!(record.pricing.model_id, "eu.amazon.nova-pro-v1:0");
+    assert!(record.cost > PicoUsd::ZERO && !record.is_unpriced());
+    let support = &chat.today().await["models"]["support"];
+    assert_eq!(support["unpriced_requests"], 0);
+    assert_eq!(support["cost_usd_micros"], record.cost.to_micros_half_up());
 }

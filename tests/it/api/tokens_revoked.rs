@@ -4,7 +4,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::support::client::Reply;
 use crate::support::server::{JWT_SECRET, TestServer};
@@ -155,11 +154,11 @@ async fn a_forged_or_altered_token_is_unauthorized() {
 #[tokio::test]
 async fn tokens_of_an_earlier_signing_secret_stay_good_while_it_is_configured() {
     let first = TestServer::start().await;
-    let (path, token): (String, String) = {
+    let (path, token) = {
         let chat = first.chat(json!({})).await;
-        (format!("{}/model-selection", chat.path), chat.token.clone())
+        (format!("{}/model-selection", chat.path), chat.token)
     };
-    let dir: std::sync::Arc<TempDir> = first.stop().await;
+    let dir = first.stop().await;
     for (older, status) in [(vec![JWT_SECRET.into()], 200), (Vec::new(), 401)] {
         let server = TestServer::with(|setup| {
             setup.dir = dir.clone();

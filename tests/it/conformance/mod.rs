@@ -13,6 +13,8 @@ mod maintenance;
 mod prices;
 mod profiles;
 mod repricing;
+mod repricing_races;
+mod repricing_walk;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod tenants;
@@ -132,9 +134,6 @@ macro_rules! every_rule {
                 an_amount_no_counter_can_hold_is_refused
             }
             repricing {
-                repriceable_records_are_the_unpriced_and_the_estimated_and_nothing_else
-                repriceable_records_are_filtered_by_scope_and_days
-                repriceable_records_page_strictly_after_a_position_in_order
                 a_correction_changes_a_record_and_its_four_totals_by_the_exact_difference
                 a_correction_does_not_touch_what_others_added
                 a_corrected_record_is_no_longer_repriceable_once_it_is_priced
@@ -149,6 +148,13 @@ macro_rules! every_rule {
                 a_correction_that_would_leave_a_counters_range_changes_nothing
                 a_repeated_submission_of_a_corrected_record_is_a_duplicate_with_the_new_figures
                 totals_say_when_they_were_corrected
+            }
+            repricing_walk {
+                repriceable_records_are_the_unpriced_and_the_estimated_and_nothing_else
+                repriceable_records_are_filtered_by_scope_and_days
+                repriceable_records_page_strictly_after_a_position_in_order
+            }
+            repricing_races {
                 of_concurrent_corrections_of_one_record_exactly_one_applies
                 concurrent_submissions_and_corrections_lose_nothing
                 a_correction_dropped_half_way_is_made_once_when_repeated

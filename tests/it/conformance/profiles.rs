@@ -120,7 +120,8 @@ pub(super) async fn a_common_profile_is_what_every_application_means(fresh: Fres
     assert!(common().await.is_empty());
     create(&*store, &profile("shop", "a", 1)).await;
     create(&*store, &profile("blog", "b", 2)).await;
-    let expected = BTreeMap::from([(label("a"), profile("shop", "a", 1).arn), (label("b"), profile("blog", "b", 2).arn)]);
+    let expected =
+        BTreeMap::from([(label("a"), profile("shop", "a", 1).arn), (label("b"), profile("blog", "b", 2).arn)]);
     assert_eq!(common().await, expected);
     create(&*store, &profile("blog", "a", 1)).await;
     assert_eq!(common().await, expected);

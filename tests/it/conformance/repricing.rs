@@ -1,27 +1,23 @@
 //! Correcting recorded usage: a record and its totals move together, once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use bedrock_cost_keeper::domain::ids::{OrgId, Scope};
+use bedrock_cost_keeper::domain::ids::Scope;
 use bedrock_cost_keeper::domain::money::{CostDrift, PicoUsd};
 use bedrock_cost_keeper::domain::pricing::{PriceSource, PricingStatus};
 use bedrock_cost_keeper::domain::usage::{CostSource, Counters, Figures, LabelTotals, RecordPricing, UsageRecord};
 use bedrock_cost_keeper::storage::{
-    Breakdown, RecordOutcome, Reprice, RepriceFilter, RepriceOutcome, RepricePosition, Retention, Storage,
+    Breakdown, RecordOutcome, Reprice, RepriceFilter, RepriceOutcome, Retention, Storage,
 };
 use jiff::Timestamp;
-use proptest::prelude::*;
-use proptest::strategy::ValueTree as _;
-use proptest::test_runner::TestRunner;
 
 use crate::support::samples::{
-    acme, app_id, app_scope, day, label, noon, noon_plus, org_id, org_scope, request_id, usage, usage_of, usage_on,
+    acme, app_id, app_scope, day, label, noon, noon_plus, org_id, org_scope, usage, usage_of, usage_on,
 };
 use crate::support::stores::FreshStore;
 
 /// The record without a price.
-fn unpriced(record: UsageRecord) -> UsageRecord {
+pub(super) fn unpriced(record: UsageRecord) -> UsageRecord {
     let pricing = RecordPricing {
         status: PricingStatus::Unpriced,
         source: None,
@@ -33,7 +29,7 @@ fn unpriced(record: UsageRecord) -> UsageRecord {
 }
 
 /// The record with a stand-in for its price.
-fn estimated(record: UsageRecord) -> UsageRecord {
+pub(super) fn estimated(record: UsageRecord) -> UsageRecord {
     let pricing = RecordPricing { status: PricingStatus::Estimated, ..record.pricing.clone() };
     UsageRecord { pricing, ..record }
 }
@@ -44,7 +40,7 @@ fn of_client(record: UsageRecord, micros: u128) -> UsageRecord {
 }
 
 /// Figures of this cost.
-fn figures(pico: u128, status: PricingStatus) -> Figures {
+pub(super) fn figures(pico: u128, status: PricingStatus) -> Figures {
     Figures {
         cost: PicoUsd::new(pico),
         server_cost: Some(PicoUsd::new(pico)),
@@ -57,35 +53,35 @@ fn figures(pico: u128, status: PricingStatus) -> Figures {
     }
 }
 
-fn priced(pico: u128) -> Figures {
+pub(super) fn priced(pico: u128) -> Figures {
     figures(pico, PricingStatus::Priced)
 }
 
-fn correction(record: &UsageRecord, new: &Figures) -> Reprice {
+pub(super) fn correction(record: &UsageRecord, new: &Figures) -> Reprice {
     Reprice { key: record.key(), expected: record.figures(), new: new.clone() }
 }
 
-async fn record(store: &dyn Storage, records: &[UsageRecord]) {
+pub(super) async fn record(store: &dyn Storage, records: &[UsageRecord]) {
     let outcomes = store.record_usage(records).await.unwrap();
     assert!(outcomes.iter().all(|outcome| matches!(outcome, RecordOutcome::Accepted(_))), "{outcomes:?}");
 }
 
-async fn reprice(store: &dyn Storage, reprices: &[Reprice]) -> Vec<RepriceOutcome> {
+pub(super) async fn reprice(store: &dyn Storage, reprices: &[Reprice]) -> Vec<RepriceOutcome> {
     store.reprice_usage(reprices, noon_plus(5_000)).await.unwrap()
 }
 
-async fn one(store: &dyn Storage, record: &UsageRecord, new: &Figures) -> RepriceOutcome {
+pub(super) async fn one(store: &dyn Storage, record: &UsageRecord, new: &Figures) -> RepriceOutcome {
     let outcomes = reprice(store, &[correction(record, new)]).await;
     let [outcome] = outcomes[..] else { panic!("{outcomes:?}") };
     outcome
 }
 
-async fn stored(store: &dyn Storage, record: &UsageRecord) -> UsageRecord {
+pub(super) async fn stored(store: &dyn Storage, record: &UsageRecord) -> UsageRecord {
     store.usage(record.org_id, &record.app_id, record.request_id).await.unwrap().unwrap()
 }
 
 /// Asserts that every total is the sum of what these records, as they are stored, add to it.
-async fn totals_are_sums(store: &dyn Storage, records: &[UsageRecord]) {
+pub(super) async fn totals_are_sums(store: &dyn Storage, records: &[UsageRecord]) {
     let mut days: BTreeMap<_, Counters> = BTreeMap::new();
     let mut months: BTreeMap<_, Counters> = BTreeMap::new();
     let mut keys = BTreeMap::new();
@@ -111,121 +107,6 @@ async fn totals_are_sums(store: &dyn Storage, records: &[UsageRecord]) {
                 months[&(scope.clone(), of.clone(), on.month().first_day())],
                 "{scope:?} {of} {on}"
             );
-        }
-    }
-}
-
-async fn all_repriceable(store: &dyn Storage, filter: &RepriceFilter, page: u32) -> Vec<UsageRecord> {
-    let mut found: Vec<UsageRecord> = Vec::new();
-    loop {
-        let after = found.last().map(RepricePosition::of);
-        let records = store.repriceable(filter, after.as_ref(), page).await.unwrap();
-        assert!(records.len() <= usize::try_from(page).unwrap());
-        if records.is_empty() {
-            return found;
-        }
-        found.extend(records);
-        assert!(found.len() < 1_000, "it does not end");
-    }
-}
-
-/// Unpriced and estimated records of two organizations, three applications and four days, with priced ones between.
-async fn populated(store: &dyn Storage) -> Vec<UsageRecord> {
-    let mut records = Vec::new();
-    for org_id in [acme(), org_id(7)] {
-        for (d, date) in ["2025-12-31", "2026-01-01", "2026-01-22", "2026-01-23"].into_iter().enumerate() {
-            for (a, app) in ["blog", "Shop", "shop"].into_iter().enumerate() {
-                for n in 0..3_u128 {
-                    // Ids descend while they are recorded: order is not that of arrival.
-                    let id = u128::MAX - (records.len() as u128) * 7;
-                    let record = UsageRecord { org_id, ..usage_on(app, id, date) };
-                    records.push(match (d as u128 + a as u128 + n) % 3 {
-                        0 => record,
-                        1 => unpriced(record),
-                        _ => estimated(record),
-                    });
-                }
-            }
-        }
-    }
-    self::record(store, &records).await;
-    records
-}
-
-fn expected(records: &[UsageRecord], admits: impl Fn(&UsageRecord) -> bool) -> Vec<UsageRecord> {
-    let mut expected: Vec<_> = records.iter().filter(|r| r.is_repriceable() && admits(r)).cloned().collect();
-    expected.sort_by_key(RepricePosition::of);
-    expected
-}
-
-pub(super) async fn repriceable_records_are_the_unpriced_and_the_estimated_and_nothing_else(fresh: FreshStore) {
-    let store = fresh.migrated().await;
-    assert_eq!(store.repriceable(&RepriceFilter::default(), None, 10).await.unwrap(), []);
-    let records = populated(&*store).await;
-    let expected = expected(&records, |_| true);
-    assert_eq!(store.repriceable(&RepriceFilter::default(), None, 1_000).await.unwrap(), expected);
-    assert!(expected.len() > 40 && expected.len() < records.len());
-}
-
-pub(super) async fn repriceable_records_are_filtered_by_scope_and_days(fresh: FreshStore) {
-    let store = fresh.migrated().await;
-    let records = populated(&*store).await;
-    let scopes =
-        [None, Some(org_scope()), Some(app_scope("shop")), Some(app_scope("nobody")), Some(Scope::org(org_id(9)))];
-    let edges =
-        [None, Some(day("2025-12-31")), Some(day("2026-01-01")), Some(day("2026-01-10")), Some(day("2026-01-23"))];
-    for scope in &scopes {
-        for from in edges {
-            for to in edges {
-                let filter = RepriceFilter { scope: scope.clone(), from, to };
-                let expected = expected(&records, |record| {
-                    scope.as_ref().is_none_or(|scope| {
-                        scope.org_id == record.org_id && scope.app_id.as_ref().is_none_or(|app| *app == record.app_id)
-                    }) && from.is_none_or(|from| record.day >= from)
-                        && to.is_none_or(|to| record.day <= to)
-                });
-                assert_eq!(all_repriceable(&*store, &filter, 5).await, expected, "{filter:?}");
-            }
-        }
-    }
-}
-
-pub(super) async fn repriceable_records_page_strictly_after_a_position_in_order(fresh: FreshStore) {
-    let store = fresh.migrated().await;
-    let records = populated(&*store).await;
-    let everything = expected(&records, |_| true);
-    for page in [1, 2, 7, 1_000] {
-        assert_eq!(all_repriceable(&*store, &RepriceFilter::default(), page).await, everything);
-    }
-    // A position need not exist, nor lie inside the filter, to continue after it.
-    let position = |org_id: OrgId, on: &str, app: &str, id: u128| RepricePosition {
-        org_id,
-        day: day(on),
-        app_id: app_id(app),
-        request_id: request_id(id),
-    };
-    for after in [
-        position(acme(), "2026-01-22", "blog", 5),
-        position(acme(), "2026-01-22", "zzz", 5),
-        position(acme(), "2020-01-01", "a", 0),
-        position(acme(), "2030-01-01", "a", 0),
-        position(org_id(0), "2026-01-22", "a", 0),
-        position(org_id(u128::MAX), "2020-01-22", "a", 0),
-    ] {
-        for filter in [
-            RepriceFilter::default(),
-            RepriceFilter { scope: Some(org_scope()), ..RepriceFilter::default() },
-            RepriceFilter { scope: Some(org_scope()), from: Some(day("2026-01-01")), to: Some(day("2026-01-22")) },
-            RepriceFilter { scope: None, from: Some(day("2026-01-01")), to: Some(day("2026-01-22")) },
-        ] {
-            let expected: Vec<_> = expected(&records, |record| {
-                filter.scope.as_ref().is_none_or(|scope| scope.org_id == record.org_id)
-                    && filter.from.is_none_or(|from| record.day >= from)
-                    && filter.to.is_none_or(|to| record.day <= to)
-                    && RepricePosition::of(record) > after
-            });
-            let page = store.repriceable(&filter, Some(&after), 1_000).await.unwrap();
-            assert_eq!(page, expected, "{after:?} {filter:?}");
         }
     }
 }
@@ -451,193 +332,4 @@ pub(super) async fn totals_say_when_they_were_corrected(fresh: FreshStore) {
     assert_eq!(changed().await, noon(), "a stale correction changes nothing");
     store.reprice_usage(&[correction(&second, &priced(1))], noon_plus(7)).await.unwrap();
     assert_eq!(changed().await, noon_plus(7));
-}
-
-pub(super) async fn of_concurrent_corrections_of_one_record_exactly_one_applies(fresh: FreshStore) {
-    let stores = [fresh.migrated().await, fresh.instance().await];
-    let record = unpriced(usage("shop", 1));
-    self::record(&*stores[0], std::slice::from_ref(&record)).await;
-    let tasks: Vec<_> = (0..16)
-        .map(|n| {
-            let (store, correction) = (Arc::clone(&stores[n % 2]), correction(&record, &priced(n as u128 + 1)));
-            tokio::spawn(async move { reprice(&*store, &[correction]).await[0] })
-        })
-        .collect();
-    let mut applied = Vec::new();
-    for (n, task) in tasks.into_iter().enumerate() {
-        match task.await.unwrap() {
-            RepriceOutcome::Applied => applied.push(n as u128 + 1),
-            outcome => assert_eq!(outcome, RepriceOutcome::Stale),
-        }
-    }
-    let [winner] = applied[..] else { panic!("{applied:?}") };
-    assert_eq!(stored(&*stores[1], &record).await, record.with_figures(&priced(winner)));
-    totals_are_sums(&*stores[0], &[record]).await;
-}
-
-pub(super) async fn concurrent_submissions_and_corrections_lose_nothing(fresh: FreshStore) {
-    let stores = [fresh.migrated().await, fresh.instance().await];
-    let batch = |n: u128| -> Vec<UsageRecord> {
-        (n * 20..n * 20 + 20).map(|n| unpriced(usage(["shop", "blog"][n as usize % 2], n))).collect()
-    };
-    let writer = tokio::spawn({
-        let store = Arc::clone(&stores[0]);
-        async move {
-            for n in 0..30 {
-                record(&*store, &batch(n)).await;
-            }
-        }
-    });
-    // Two correct at once what they find, each from its own instance, until everything is priced.
-    let correctors: Vec<_> = stores
-        .iter()
-        .map(|store| {
-            let store = Arc::clone(store);
-            tokio::spawn(async move {
-                let mut applied = 0;
-                let mut idle = 0;
-                while idle < 3 {
-                    let found = store.repriceable(&RepriceFilter::default(), None, 30).await.unwrap();
-                    let reprices: Vec<_> =
-                        found.iter().map(|record| correction(record, &priced(record.request_id.0.as_u128()))).collect();
-                    let outcomes = reprice(&*store, &reprices).await;
-                    applied += outcomes.iter().filter(|outcome| **outcome == RepriceOutcome::Applied).count();
-                    idle = if found.is_empty() { idle + 1 } else { 0 };
-                    tokio::task::yield_now().await;
-                }
-                applied
-            })
-        })
-        .collect();
-    writer.await.unwrap();
-    let mut applied = 0;
-    for corrector in correctors {
-        applied += corrector.await.unwrap();
-    }
-    let rest: Vec<_> = all_repriceable(&*stores[0], &RepriceFilter::default(), 100)
-        .await
-        .iter()
-        .map(|record| correction(record, &priced(record.request_id.0.as_u128())))
-        .collect();
-    for reprices in rest.chunks(100) {
-        applied += reprice(&*stores[0], reprices).await.len();
-    }
-    assert_eq!(applied, 600);
-    let records: Vec<_> = (0..30).flat_map(batch).collect();
-    totals_are_sums(&*stores[1], &records).await;
-    let total = super::month_total(&*stores[1], &org_scope(), day("2026-01-23")).await;
-    assert_eq!((total.requests, total.unpriced_requests), (600, 0));
-    assert_eq!(total.cost, PicoUsd::new((0..600).sum()));
-}
-
-pub(super) async fn a_correction_dropped_half_way_is_made_once_when_repeated(fresh: FreshStore) {
-    let store = fresh.migrated().await;
-    let records: Vec<_> = (0..100).map(|n| unpriced(usage("shop", n))).collect();
-    record(&*store, &records).await;
-    let reprices: Vec<_> = records.iter().map(|record| correction(record, &priced(3))).collect();
-    for polls in 1..40 {
-        let mut call = store.reprice_usage(&reprices, noon());
-        for _ in 0..polls {
-            if futures::poll!(&mut call).is_ready() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        drop(call);
-    }
-    reprice(&*store, &reprices).await;
-    totals_are_sums(&*store, &records).await;
-    let total = super::month_total(&*store, &org_scope(), day("2026-01-23")).await;
-    assert_eq!((total.requests, total.unpriced_requests, total.cost), (100, 0, PicoUsd::new(300)));
-}
-
-/// One step of a random history. Numbers choose among few, so that steps meet.
-#[derive(Debug, Clone)]
-enum Step {
-    Record {
-        id: u8,
-        app: bool,
-        status: u8,
-        client: bool,
-        cost: u128,
-    },
-    /// Corrects what is stored under an id, or what was recorded first, which may be stale.
-    Reprice {
-        id: u8,
-        app: bool,
-        from_first: bool,
-        status: u8,
-        cost: u128,
-    },
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let cost = prop_oneof![
-        12 => 0_u128..5_000_000,
-        1 => Just(u128::from(u64::MAX)),
-        1 => Just(i64::MAX as u128 * 999_999),
-        1 => Just(u128::MAX),
-    ];
-    let record = (0..6_u8, any::<bool>(), 0..5_u8, any::<bool>(), cost.clone())
-        .prop_map(|(id, app, status, client, cost)| Step::Record { id, app, status, client, cost });
-    let reprice = (0..6_u8, any::<bool>(), 0..4_u8, 0..5_u8, cost)
-        .prop_map(|(id, app, from, status, cost)| Step::Reprice { id, app, from_first: from == 0, status, cost });
-    proptest::collection::vec(prop_oneof![1 => record, 2 => reprice], 10..60)
-}
-
-fn status(n: u8) -> PricingStatus {
-    [PricingStatus::Priced, PricingStatus::Estimated, PricingStatus::Unpriced][usize::from(n.div_ceil(2))]
-}
-
-pub(super) async fn totals_equal_the_sum_of_records_after_any_sequence(fresh: FreshStore) {
-    let store = fresh.migrated().await;
-    let mut runner = TestRunner::deterministic();
-    let mut applied = 0;
-    for case in 0..40_u128 {
-        let steps = steps().new_tree(&mut runner).unwrap().current();
-        // Each history happens in an organization of its own.
-        let base = |id: u8, app: bool| UsageRecord {
-            org_id: org_id(1_000 + case),
-            day: day(["2026-01-22", "2026-01-23", "2026-02-01"][usize::from(id % 3)]),
-            ..usage_of(if app { "shop" } else { "blog" }, u128::from(id), ["premium", "economy"][usize::from(id % 2)])
-        };
-        let mut first: BTreeMap<_, UsageRecord> = BTreeMap::new();
-        for step in &steps {
-            match *step {
-                Step::Record { id, app, status: n, client, cost } => {
-                    let figures = figures(cost, status(n));
-                    let base = base(id, app);
-                    let record = UsageRecord {
-                        cost_source: if client { CostSource::Client } else { CostSource::Server },
-                        cost: if client { PicoUsd::new(77) } else { figures.cost },
-                        server_cost: figures.server_cost.filter(|_| n < 3),
-                        pricing: figures.pricing,
-                        ..base
-                    };
-                    let outcome = store.record_usage(std::slice::from_ref(&record)).await.unwrap().remove(0);
-                    if matches!(outcome, RecordOutcome::Accepted(_)) {
-                        first.insert(record.key(), record);
-                    }
-                }
-                Step::Reprice { id, app, from_first, status: n, cost } => {
-                    let Some(recorded) = first.get(&base(id, app).key()) else { continue };
-                    let from = if from_first { recorded.clone() } else { stored(&*store, recorded).await };
-                    let new = figures(cost, status(n));
-                    let outcome = one(&*store, &from, &new).await;
-                    let now = stored(&*store, recorded).await;
-                    match outcome {
-                        RepriceOutcome::Applied => {
-                            applied += 1;
-                            assert_eq!(now, from.with_figures(&new), "{steps:?}");
-                        }
-                        RepriceOutcome::Gone => panic!("nothing is forgotten: {steps:?}"),
-                        RepriceOutcome::Stale | RepriceOutcome::Overflow => {}
-                    }
-                }
-            }
-        }
-        let records: Vec<_> = first.into_values().collect();
-        totals_are_sums(&*store, &records).await;
-    }
-    assert!(applied > 200, "only {applied} corrections applied: the histories prove little");
 }

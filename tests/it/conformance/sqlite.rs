@@ -92,7 +92,7 @@ async fn a_newer_schema_is_refused_naming_both_versions_and_left_alone() {
     let storage = SqliteStorage::open(&file.path()).await.unwrap();
     let SchemaStatus::Ahead(status) = storage.schema_status().await.unwrap() else { panic!("not ahead") };
     let Err(StorageError::Corrupt(refusal)) = storage.migrate().await else { panic!("not refused") };
-    let newest = format!("up to {}", known);
+    let newest = format!("up to {known}");
     for text in [status, refusal] {
         assert!(text.contains("version 99") && text.contains(&newest), "{text}");
     }

@@ -65,13 +65,22 @@ async fn lives_through(day: LocalDay) {
     // Its last millisecond, and the first of the next day.
     server.at(day.last);
     chat.selection().await.error(429, "QUOTA_EXCEEDED");
-    assert_eq!(chat.spend_at(day.ends, "premium", 7).await["daily_total"]["date"], day.after, "clocks may differ by minutes");
+    assert_eq!(
+        chat.spend_at(day.ends, "premium", 7).await["daily_total"]["date"],
+        day.after,
+        "clocks may differ by minutes"
+    );
     server.at(day.ends);
     assert_eq!(chat.recommended().await.1, "NORMAL");
     assert_eq!(chat.spend_at(day.last, "premium", 30).await["daily_total"]["date"], day.day);
 
     let range = chat.get(&format!("/aggregates?from={}&to={}", day.before, day.after)).await.ok(200);
-    let costs: Vec<_> = range["rows"].as_array().unwrap().iter().map(|row| (row["day"].as_str().unwrap(), row["cost_usd_micros"].as_u64().unwrap())).collect();
+    let costs: Vec<_> = range["rows"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (row["day"].as_str().unwrap(), row["cost_usd_micros"].as_u64().unwrap()))
+        .collect();
     assert_eq!(costs, [(day.before, 1), (day.day, 330), (day.after, 7)]);
 }
 

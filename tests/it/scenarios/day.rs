@@ -50,7 +50,10 @@ async fn a_day_runs_down_the_chain_and_starts_anew_at_midnight_in_new_york() {
     assert_eq!(today["month"]["cost_usd_micros"], 16_101_000);
 
     let yesterday = chat.get("/aggregates/2026-01-23").await.ok(200);
-    assert_eq!((&yesterday["total_cost_usd_micros"], &yesterday["current_active_model"]), (&json!(16_101_000), &json!("economy")));
+    assert_eq!(
+        (&yesterday["total_cost_usd_micros"], &yesterday["current_active_model"]),
+        (&json!(16_101_000), &json!("economy"))
+    );
     assert_eq!(yesterday["updated_at"], "2026-01-24T03:00:00Z");
 }
 
@@ -64,7 +67,10 @@ async fn usage_of_yesterday_is_charged_to_yesterday() {
     assert_eq!((&total["date"], &total["status"]), (&json!("2026-01-23"), &json!("EXCEEDED")));
     recommends(&chat, "premium", "NORMAL").await;
     let on_time = chat.post("/usage", &usage(&request_id(99), "premium")).await.ok(202);
-    assert_eq!((&on_time["daily_total"]["date"], &on_time["daily_total"]["cost_usd_micros"]), (&json!("2026-01-24"), &json!(3760)));
+    assert_eq!(
+        (&on_time["daily_total"]["date"], &on_time["daily_total"]["cost_usd_micros"]),
+        (&json!("2026-01-24"), &json!(3760))
+    );
     assert_eq!(chat.get("/aggregates/2026-01-23").await.ok(200)["total_cost_usd_micros"], 10_000_000);
     assert_eq!(chat.today().await["total_cost_usd_micros"], 3760);
 }

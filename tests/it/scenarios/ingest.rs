@@ -29,7 +29,9 @@ async fn of_concurrent_submissions_with_one_id_and_two_bodies_one_body_wins() {
     let chat = server.chat(json!({})).await;
     let bodies = ["premium", "economy"].map(|label| usage(&request_id(1), label));
     let [mut premium, mut economy] = [Vec::new(), Vec::new()];
-    for (n, reply) in join_all((0..32).map(|n| chat.post("/usage", &bodies[n % 2]).into_future())).await.iter().enumerate() {
+    for (n, reply) in
+        join_all((0..32).map(|n| chat.post("/usage", &bodies[n % 2]).into_future())).await.iter().enumerate()
+    {
         if n % 2 == 0 { premium.push(reply.status) } else { economy.push(reply.status) }
     }
     let (won, lost) = (vec![202; 16], vec![409; 16]);
@@ -46,9 +48,11 @@ async fn ten_thousand_calls_of_a_third_of_a_micro_dollar_sum_exactly() {
     let org = server.org(json!({"model_ordering": ["cheap"], "quotas": {"cheap": 3_500}})).await;
     let chat = org.app("chat", json!({})).await;
     let batch = |n: u32| -> Value {
-        let call = |id: u32| json!({
-            "request_id": request_id(id), "model_label": "cheap", "status": "OK", "input_tokens": 1, "output_tokens": 0,
-        });
+        let call = |id: u32| {
+            json!({
+                "request_id": request_id(id), "model_label": "cheap", "status": "OK", "input_tokens": 1, "output_tokens": 0,
+            })
+        };
         json!({"requests": (n * 100..n * 100 + 100).map(call).collect::<Vec<_>>()})
     };
     let submit = |n: u32| {

@@ -124,7 +124,8 @@ impl Queue {
     }
 
     async fn requests(&self) -> u64 {
-        let totals = self.store.label_totals(acme(), &app_id("shop"), &label("premium"), day("2026-01-23")).await.unwrap();
+        let totals =
+            self.store.label_totals(acme(), &app_id("shop"), &label("premium"), day("2026-01-23")).await.unwrap();
         totals.org.day.requests
     }
 }

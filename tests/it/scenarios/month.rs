@@ -50,7 +50,10 @@ async fn usage_of_the_last_of_the_month_is_charged_to_that_month() {
     server.at("2026-02-01T05:00:30Z");
     let receipt = chat.spend_at("2026-02-01T04:59:59.999Z", "premium", 1000).await;
     let total = &receipt["daily_total"];
-    assert_eq!((&total["date"], &total["status"], &total["quota_period"]), (&json!("2026-01-31"), &json!("EXCEEDED"), &json!("MONTH")));
+    assert_eq!(
+        (&total["date"], &total["status"], &total["quota_period"]),
+        (&json!("2026-01-31"), &json!("EXCEEDED"), &json!("MONTH"))
+    );
     assert_eq!(chat.recommended().await.0, "premium");
     assert_eq!(chat.today().await["month"]["cost_usd_micros"], 0);
     assert_eq!(chat.get("/aggregates/2026-01-31").await.ok(200)["month"]["cost_usd_micros"], 1000);

@@ -106,7 +106,7 @@ impl Reply {
         match status {
             401 => assert!(self.header("www-authenticate").contains("Bearer"), "{:?}", self.headers),
             429 | 503 => {
-                assert!(self.header("retry-after").parse::<u64>().is_ok_and(|secs| secs > 0), "{:?}", self.headers)
+                assert!(self.header("retry-after").parse::<u64>().is_ok_and(|secs| secs > 0), "{:?}", self.headers);
             }
             _ => {}
         }

@@ -222,7 +222,7 @@ impl Reader {
             let mut rows = Vec::with_capacity(drafts.len());
             for (key, draft) in drafts {
                 let usual = key.tier == ServiceTier::Default && key.latency == Latency::Standard;
-                match card(&key, draft, known.of_model(&id)) {
+                match card(&key, &draft, known.of_model(&id)) {
                     Ok(card) => rows.push(ListRow { route: key.route, region: key.region, card, seen }),
                     Err(Quarantine::Incomplete) if !usual => {
                         *publication.skipped.entry(Skip::Incomplete).or_default() += 1;
@@ -242,9 +242,9 @@ impl Reader {
 fn unit_digits(usage: UsageType<'_>, unit: &str) -> Option<u8> {
     let unit = unit.trim().to_ascii_lowercase();
     match (usage.marketplace, unit.as_str()) {
-        (true, "units" | "unit" | "1m tokens" | "1k tokens" | "tokens" | "") => Some(6),
+        (true, "units" | "unit" | "1m tokens" | "1k tokens" | "tokens" | "")
+        | (false, "1m tokens" | "1m token" | "1000000 tokens" | "1,000,000 tokens") => Some(6),
         (false, "1k tokens" | "1k token" | "1000 tokens" | "1,000 tokens") => Some(3),
-        (false, "1m tokens" | "1m token" | "1000000 tokens" | "1,000,000 tokens") => Some(6),
         (false, "token" | "tokens") => Some(0),
         _ => None,
     }
@@ -301,7 +301,7 @@ fn rates(prices: &BTreeMap<Kind, u64>) -> Rates {
     }
 }
 
-fn card(key: &CardKey, draft: Draft, facts: Facts) -> Result<RateCard, Quarantine> {
+fn card(key: &CardKey, draft: &Draft, facts: Facts) -> Result<RateCard, Quarantine> {
     let mut base = rates(&draft.base);
     if facts.no_output && base.input.is_some() {
         base.output = base.output.or(Some(0));
