@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use clap::{Args, ValueEnum};
 
 use super::{CommandError, CommandResult};
+use crate::clock::{Clock as _, SystemClock};
 use crate::domain::money::PicoUsd;
 use crate::domain::pricing::{
     Latency, ModelRef, PriceCatalog, PriceQuery, RateCard, Rates, Resolved, ServiceTier, place_text,
 };
 use crate::domain::tokens::{MAX_TOKENS_PER_SUBMISSION, TokenCounts};
-use crate::clock::{Clock as _, SystemClock};
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum Tier {
@@ -98,8 +98,10 @@ fn query<'a>(id: &'a str, region: Option<&'a str>) -> PriceQuery<'a> {
 
 /// Prints the price table.
 pub(super) fn models(catalog: &PriceCatalog, args: &ModelsArgs) -> CommandResult {
-    let mut rows = vec![["model", "applies", "tier", "prompt", "input", "output", "read", "write 5m", "write 1h", "source"]
-        .map(str::to_owned)];
+    let mut rows = vec![
+        ["model", "applies", "tier", "prompt", "input", "output", "read", "write 5m", "write 1h", "source"]
+            .map(str::to_owned),
+    ];
     let mut unpriced = Vec::new();
     if args.ids.is_empty() {
         rows.extend(every_row(catalog));
@@ -151,8 +153,10 @@ fn row(model: &str, applies: String, card: &RateCard, limit: Option<u64>, rates:
 
 fn card_rows(model: &str, applies: &str, card: &RateCard, source: &str) -> Vec<TableRow> {
     let base = row(model, applies.to_owned(), card, None, &card.base, source.to_owned());
-    let above =
-        card.above.iter().map(|(limit, rates)| row(model, applies.to_owned(), card, Some(*limit), rates, source.to_owned()));
+    let above = card
+        .above
+        .iter()
+        .map(|(limit, rates)| row(model, applies.to_owned(), card, Some(*limit), rates, source.to_owned()));
     std::iter::once(base).chain(above).collect()
 }
 
@@ -242,7 +246,12 @@ fn explain(catalog: &PriceCatalog, query: &PriceQuery<'_>) -> Result<Vec<String>
     };
     out.push(format!("source   {}", source_text(&found)));
     if let Some(row) = found.row {
-        out.push(format!("row      {}, {:?} tier, {:?} latency", place_text(row.place), row.card.tier, row.card.latency));
+        out.push(format!(
+            "row      {}, {:?} tier, {:?} latency",
+            place_text(row.place),
+            row.card.tier,
+            row.card.latency
+        ));
         for (stands_in, why) in [
             (row.stand_ins.scope, "no price of the called scope is known: the in-region one stands in"),
             (row.stand_ins.tier, "no price of this tier is known: the standard one stands in"),
@@ -254,7 +263,10 @@ fn explain(catalog: &PriceCatalog, query: &PriceQuery<'_>) -> Result<Vec<String>
         }
     }
     if let Some(limit) = found.prompt_gt {
-        out.push(format!("         the prompt of {} tokens exceeds {limit}: the whole request is priced as long", query.tokens.prompt()));
+        out.push(format!(
+            "         the prompt of {} tokens exceeds {limit}: the whole request is priced as long",
+            query.tokens.prompt()
+        ));
     }
     for line in found.rates.lines(&query.tokens).into_iter().filter(|line| line.units > 0) {
         let price = line.price.unwrap_or(0);

@@ -38,6 +38,7 @@ use crate::domain::tenant::TenantDefaults;
 
 pub use auth::{AuthConfig, JWT_SECRET, JWT_VERIFICATION_SECRETS, PROVISIONING_KEYS};
 pub use aws::{AwsConfig, BedrockConfig};
+pub use aws_pricing::AwsPricingConfig;
 pub use defaults::DefaultsConfig;
 pub use describe::{Entry, Loaded};
 pub use error::{ConfigError, Finding, Origin, Problem};
@@ -46,7 +47,6 @@ pub use labels::{LabelConfig, Labels, PricesConfig};
 pub use log::{LogConfig, LogFormat};
 pub use metering::MeteringConfig;
 pub use metrics::{METRICS_KEY, MetricsConfig};
-pub use aws_pricing::AwsPricingConfig;
 pub use pricing::{CeilingConfig, PricingConfig, UnknownModel};
 pub use rate_limits::RateLimitsConfig;
 pub use retention::RetentionConfig;

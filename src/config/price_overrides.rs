@@ -87,9 +87,17 @@ mod tests {
     #[test]
     fn a_mistaken_entry_is_refused() {
         for bad in [
-            "", "acme.m", "acme.m input=1", "acme.m input=1 output=-2", "acme.m input=1 output=1.5",
-            "acme.m input=1 input=2 output=3", "acme.m input=1 output=2 colour=3", "acme.m input=1 output=2 tier=gold",
-            "acme.m input=1 output=2000000000000", "arn:aws:s3:::x input=1 output=2", "acme.m input output=2",
+            "",
+            "acme.m",
+            "acme.m input=1",
+            "acme.m input=1 output=-2",
+            "acme.m input=1 output=1.5",
+            "acme.m input=1 input=2 output=3",
+            "acme.m input=1 output=2 colour=3",
+            "acme.m input=1 output=2 tier=gold",
+            "acme.m input=1 output=2000000000000",
+            "arn:aws:s3:::x input=1 output=2",
+            "acme.m input output=2",
         ] {
             assert!(!accepts(bad), "{bad}");
         }

@@ -217,7 +217,7 @@ impl Services {
             },
             Some(&entry),
         );
-        let server_cost = quote.source.map(|_| quote.cost);
+        let server_cost = quote.server_cost(&tokens);
         let (cost_source, cost) = match submission.client_cost {
             Some(micros) => (CostSource::Client, PicoUsd::from(micros)),
             None => (CostSource::Server, quote.cost),

@@ -300,7 +300,7 @@ impl Services {
         }
         let new = Figures {
             cost: quote.cost,
-            server_cost: Some(quote.cost),
+            server_cost: quote.server_cost(&record.tokens),
             pricing: RecordPricing {
                 status: quote.status,
                 source: quote.source,

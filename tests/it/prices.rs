@@ -133,7 +133,11 @@ fn prices_worked_by_hand_come_out() {
             },
             None,
         );
-        assert_eq!((quote.cost.to_micros_half_up(), quote.status), (*expected, *status), "{id} {region:?} {tier:?} {tokens:?}");
+        assert_eq!(
+            (quote.cost.to_micros_half_up(), quote.status),
+            (*expected, *status),
+            "{id} {region:?} {tier:?} {tokens:?}"
+        );
     }
 }
 

@@ -52,6 +52,13 @@ impl Quote {
     pub fn unpriced() -> Self {
         Self { cost: PicoUsd::ZERO, status: PricingStatus::Unpriced, source: None, version: None }
     }
+
+    /// The figure this service stands by, to be held against a client's own: none where no price is known (what an
+    /// unknown model is charged instead is no price), and none where no tokens were reported to compute it from.
+    #[must_use]
+    pub fn server_cost(&self, tokens: &TokenCounts) -> Option<PicoUsd> {
+        (self.status != PricingStatus::Unpriced && !tokens.is_zero()).then_some(self.cost)
+    }
 }
 
 /// Prices resolved for a call, with what they rest on.
@@ -146,5 +153,53 @@ impl PriceCatalog {
             source: Some(resolved.source),
             version: Some(Arc::clone(resolved.version)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::snapshot::embedded;
+    use super::*;
+
+    fn query(model_id: &str, input: u64) -> PriceQuery<'_> {
+        PriceQuery {
+            model_id,
+            region: None,
+            tier: ServiceTier::Default,
+            latency: Latency::Standard,
+            tokens: TokenCounts { input, ..TokenCounts::default() },
+            cache_ttl_assumed: false,
+            at: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_label_price_beats_an_override_beats_the_snapshot() {
+        let mut overrides = PriceBook::new(PriceSource::Config, CONFIG_VERSION);
+        let place = super::super::Place { scope: super::super::PriceScope::InRegion, region: None };
+        let rates = Rates { input: Some(7), output: Some(0), ..Rates::default() };
+        let card = super::super::RateCard { base: rates, ..Default::default() };
+        overrides.insert("amazon.nova-pro-v1:0", place, card).unwrap();
+        let catalog = PriceCatalog::new(vec![Arc::new(overrides), Arc::new(embedded().unwrap())]);
+        let label_price = Rates { input: Some(3), output: Some(0), ..Rates::default() };
+        let price = |model, label: Option<&Rates>| {
+            let quote = catalog.quote(&query(model, 1), label);
+            (quote.cost.get(), quote.source)
+        };
+        assert_eq!(price("amazon.nova-pro-v1:0", Some(&label_price)), (3, Some(PriceSource::Config)));
+        assert_eq!(price("amazon.nova-pro-v1:0", None), (7, Some(PriceSource::Config)));
+        assert_eq!(price("amazon.nova-micro-v1:0", None), (35_000, Some(PriceSource::Embedded)));
+    }
+
+    #[test]
+    fn the_server_stands_by_a_figure_only_where_it_knew_price_and_tokens() {
+        let catalog = PriceCatalog::new(vec![Arc::new(embedded().unwrap())]);
+        let figure = |model, input| {
+            let query = query(model, input);
+            catalog.quote(&query, None).server_cost(&query.tokens)
+        };
+        assert_eq!(figure("amazon.nova-micro-v1:0", 1), Some(PicoUsd::new(35_000)));
+        assert_eq!(figure("amazon.nova-micro-v1:0", 0), None, "nothing was reported");
+        assert_eq!(figure("acme.unknown", 1), None, "nobody knows");
     }
 }
