@@ -6,11 +6,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CommandError, CommandResult, open_store, resolve_secrets, wire};
+use super::{CommandError, CommandResult, ready_app};
 use crate::api::import::{ImportFormat, ImportResponse, parse_document};
 use crate::config::Config;
 use crate::service::access::ProvisioningAccess;
-use crate::storage::SchemaStatus;
 
 /// Largest file that is read: far above a thousand organizations with their applications.
 const MAX_FILE_BYTES: u64 = 64 * 1024 * 1024;
@@ -43,13 +42,7 @@ pub(super) async fn run(config: &Config, args: ImportArgs) -> CommandResult {
     let format = if json { ImportFormat::Json } else { ImportFormat::Yaml };
     let orgs = parse_document(&bytes, format).map_err(|error| error.message)?.into_orgs()?;
 
-    let storage = open_store(config).await?;
-    if config.storage.url.is_sqlite() {
-        storage.migrate().await?;
-    } else if let SchemaStatus::Behind(what) = storage.schema_status().await? {
-        return Err(format!("the store is not migrated ({what}): run `bedrock-cost-keeper migrate` first").into());
-    }
-    let app = wire(config, &resolve_secrets(config)?, storage, None)?;
+    let app = ready_app(config).await?;
     let outcome = app.services.import(&ProvisioningAccess::of_operator(), &orgs, args.dry_run).await;
     app.stop().await;
 

@@ -24,8 +24,9 @@ use crate::config::{Config, Loaded, Sources};
 use crate::demo;
 use crate::domain::pricing::PriceCatalog;
 use crate::ids::{Random, SystemRng};
-use crate::storage::Storage;
+use crate::service::price_refresh::{self, RefreshPolicy};
 use crate::storage::open::open;
+use crate::storage::{SchemaStatus, Storage};
 use crate::telemetry::logging;
 
 /// Exact, near-real-time spend and model recommendations for applications that call Amazon Bedrock.
@@ -134,8 +135,8 @@ fn run(cli: Cli) -> CommandResult {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Command::Models(args) => prices::models(&price_catalog(cli.global)?, &args),
-        Command::Price(args) => prices::price(&price_catalog(cli.global)?, &args),
+        Command::Models(args) => prices::models(price_catalog(cli.global)?.as_ref(), &args),
+        Command::Price(args) => prices::price(price_catalog(cli.global)?.as_ref(), &args),
         Command::Serve(args) => {
             let loaded = load(cli.global, args.listen)?;
             logging::init(loaded.config.log.format, &loaded.config.log.level)?;
@@ -176,9 +177,32 @@ fn load(global: Global, listen: Option<SocketAddr>) -> Result<Loaded, CommandErr
 }
 
 /// The prices a service with this configuration has.
-fn price_catalog(global: Global) -> Result<PriceCatalog, CommandError> {
-    let loaded = load(global, None)?;
-    Ok(app::price_catalog(&loaded.config)?)
+fn price_catalog(global: Global) -> Result<Arc<PriceCatalog>, CommandError> {
+    let config = load(global, None)?.config;
+    if !config.pricing.aws.enabled {
+        return Ok(Arc::new(app::price_catalog(&config)?));
+    }
+    runtime()?.block_on(async {
+        let app = ready_app(&config).await?;
+        let catalog = app.services.pricer.catalog();
+        app.stop().await;
+        Ok(catalog)
+    })
+}
+
+/// An application over the configured store, migrated, with the prices a running service has.
+async fn ready_app(config: &Config) -> Result<App, CommandError> {
+    let storage = open_store(config).await?;
+    if config.storage.url.is_sqlite() {
+        storage.migrate().await?;
+    } else if let SchemaStatus::Behind(what) = storage.schema_status().await? {
+        return Err(format!("the store is not migrated ({what}): run `bedrock-cost-keeper migrate` first").into());
+    }
+    let app = wire(config, &resolve_secrets(config)?, storage, None)?;
+    if config.pricing.aws.enabled {
+        price_refresh::load(&app.services, RefreshPolicy::daily(config.pricing.aws.max_cache_age_days)).await?;
+    }
+    Ok(app)
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CommandError, CommandResult, open_store, resolve_secrets, wire};
+use super::{CommandError, CommandResult, ready_app};
 use crate::app::App;
 use crate::config::Config;
 use crate::domain::calendar::Day;
@@ -14,9 +14,8 @@ use crate::domain::ids::{AppId, OrgId, Scope};
 use crate::domain::money::{CostDrift, PicoUsd};
 use crate::service::access::ProvisioningAccess;
 use crate::service::error::ServiceError;
-use crate::service::price_refresh::{RefreshPolicy, load};
 use crate::service::reprice::{MAX_EXAMINED, RepriceAmounts, RepriceReport, RepriceRequest};
-use crate::storage::{RepriceFilter, SchemaStatus};
+use crate::storage::RepriceFilter;
 
 #[derive(Debug, Args)]
 pub(super) struct RepriceArgs {
@@ -50,17 +49,7 @@ impl RepriceArgs {
 
 pub(super) async fn run(config: &Config, args: RepriceArgs) -> CommandResult {
     let request = args.request()?;
-    let storage = open_store(config).await?;
-    if config.storage.url.is_sqlite() {
-        storage.migrate().await?;
-    } else if let SchemaStatus::Behind(what) = storage.schema_status().await? {
-        return Err(format!("the store is not migrated ({what}): run `bedrock-cost-keeper migrate` first").into());
-    }
-    let app = wire(config, &resolve_secrets(config)?, storage, None)?;
-    if config.pricing.aws.enabled {
-        // The list a running service of this configuration has.
-        load(&app.services, RefreshPolicy::daily(config.pricing.aws.max_cache_age_days)).await?;
-    }
+    let app = ready_app(config).await?;
     let mut report = RepriceReport { applied: !request.dry_run, ..RepriceReport::default() };
     let outcome = walk(&app, request, &mut report).await;
     app.stop().await;

@@ -129,7 +129,7 @@ impl Tree {
         if config.aws.bedrock.enabled && !cfg!(feature = "aws") {
             refuse(
                 &["aws", "bedrock", "enabled"],
-                "false: this binary was built without AWS; build it with `--features aws` (a default feature)",
+                "false: this binary was built without AWS; build it with `--features aws`",
             );
         }
         let bedrock = &config.aws.bedrock;
