@@ -198,10 +198,15 @@ pub struct Effective {
     pub refresh_interval_normal_secs: Sourced<u32>,
     /// Advised seconds between checks in tight mode.
     pub refresh_interval_tight_secs: Sourced<u32>,
+    /// The scope whose fallback state counts: the one that owns the quotas, except for an application that shares
+    /// quotas but orders other labels, or sticks to a fallback where the organization does not. A position in the
+    /// shared chain would mean nothing in its own, and it would move the shared one for everybody else; so it keeps a
+    /// state of its own.
+    pub fallback_owner: Scope,
 }
 
 impl Effective {
-    /// The scope whose spend is compared with the quotas, and whose fallback state counts.
+    /// The scope whose spend is compared with the quotas.
     #[must_use]
     pub fn quota_owner(&self) -> Scope {
         match self.quota_scope {
@@ -228,7 +233,13 @@ pub fn effective(org: &Org, app: Option<&App>, defaults: &TenantDefaults) -> Res
     let overrides = own.map(|config| config.overrides).unwrap_or_default();
     let inherited = &org.config.overrides;
     let scope = Scope { org_id: org.org_id, app_id: app.map(|app| app.app_id.clone()) };
+    let org_sticky = inherited.sticky_fallback_enabled.unwrap_or(defaults.sticky_fallback_enabled);
+    let own_chain =
+        own.and_then(|config| config.model_ordering.as_ref()).is_some_and(|own| *own != org.config.model_ordering)
+            || overrides.sticky_fallback_enabled.is_some_and(|own| own != org_sticky);
+    let shares_fallback = org.config.quota_scope == QuotaScope::Org && !own_chain;
     Ok(Effective {
+        fallback_owner: if shares_fallback { Scope::org(org.org_id) } else { scope.clone() },
         scope,
         name: own.map_or(&org.config.org_name, |config| &config.app_name).clone(),
         timezone: org.config.timezone.clone(),

@@ -304,7 +304,7 @@ impl Services {
 /// Whose fallback state a view shows: nobody's for an organization whose applications each have their own.
 fn fallback_owner(effective: &Effective) -> Option<Scope> {
     let chooses = effective.scope.app_id.is_some() || effective.quota_scope == QuotaScope::Org;
-    chooses.then(|| effective.quota_owner())
+    chooses.then(|| effective.fallback_owner.clone())
 }
 
 /// Sum of counters that were each admitted. They stay far below their range, so an overflow means unreadable data.

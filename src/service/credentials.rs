@@ -1,4 +1,4 @@
-//! Client secrets: issued with a tenant, rotated, retrieved once, and all tokens of a client ended (`semantics.md` §9).
+//! Client secrets: issued with a tenant, rotated, retrieved once, and all tokens of a client ended.
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;

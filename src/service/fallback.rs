@@ -1,6 +1,7 @@
-//! The fallback state of a day, as an administrator sees and sets it (`semantics.md` §6).
+//! The fallback state of a day, as an administrator sees and sets it.
 //!
-//! A state belongs to whoever owns the quota: the organization where applications share it, else the application.
+//! A state belongs to whoever owns the quota: the organization where applications share it, else the application; and
+//! to an application that shares a quota but not the chain of labels.
 //! Asking at the other level is a mistake worth explaining, not an empty answer.
 
 use jiff::{SignedDuration, Timestamp};
@@ -32,7 +33,7 @@ pub fn state_expiry(calendar: &Calendar, day: Day) -> Result<Timestamp> {
 /// The fallback state in force for a scope.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ActiveFallback {
-    /// Who shares it.
+    /// Who shares it: the whole organization, or one application has it for itself.
     pub quota_scope: QuotaScope,
     /// The local day it holds for.
     pub day: Day,
@@ -64,7 +65,9 @@ impl Today {
         }
         let Some(index) = self.position_of(&state.model_label) else { return Ok(None) };
         let expires_at = self.effective.calendar.end_of(self.day)?;
-        Ok(Some(ActiveFallback { quota_scope: self.effective.quota_scope, day: self.day, index, state, expires_at }))
+        let own = self.effective.fallback_owner.app_id.is_some();
+        let quota_scope = if own { QuotaScope::App } else { QuotaScope::Org };
+        Ok(Some(ActiveFallback { quota_scope, day: self.day, index, state, expires_at }))
     }
 
     /// The state that puts a manual override in the place of `stored`.
@@ -89,7 +92,7 @@ impl Services {
     async fn fallback_today(&self, scope: &Scope) -> Result<Today> {
         let (_, effective) = self.registered(scope).await?;
         match (effective.quota_scope, &scope.app_id) {
-            (QuotaScope::Org, Some(_)) => {
+            (QuotaScope::Org, Some(_)) if effective.fallback_owner != *scope => {
                 return Err(ServiceError::conflict(format!(
                     "the applications of this organization share its quota and so its fallback (quota_scope ORG); \
                      use /api/v1/orgs/{}/fallback",
@@ -103,7 +106,7 @@ impl Services {
                     scope.org_id
                 )));
             }
-            (QuotaScope::Org, None) | (QuotaScope::App, Some(_)) => {}
+            (QuotaScope::Org, None | Some(_)) | (QuotaScope::App, Some(_)) => {}
         }
         let now = self.now();
         Ok(Today { day: effective.calendar.day_of(now), effective, now })

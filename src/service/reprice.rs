@@ -278,18 +278,23 @@ impl Services {
                 (priced.model_id, priced.profile_region)
             }
         };
-        let quote = self.pricer.quote(
-            &PriceQuery {
-                model_id,
-                region: record.calling_region.as_deref().or(profile_region),
-                tier: record.service_tier,
-                latency: record.latency,
-                tokens: record.tokens,
-                cache_ttl_assumed: record.cache_ttl_assumed,
-                at: now,
-            },
-            self.catalog.get(&record.model_label),
-        );
+        let quote_at = |at| {
+            self.pricer.quote(
+                &PriceQuery {
+                    model_id,
+                    region: record.calling_region.as_deref().or(profile_region),
+                    tier: record.service_tier,
+                    latency: record.latency,
+                    tokens: record.tokens,
+                    cache_ttl_assumed: record.cache_ttl_assumed,
+                    at,
+                },
+                self.catalog.get(&record.model_label),
+            )
+        };
+        // What was in force when it was submitted, as far as it is known; else what is in force now.
+        let then = quote_at(record.recorded_at);
+        let quote = if then.status == PricingStatus::Unpriced { quote_at(now) } else { then };
         // An estimate whose price has disappeared since is still better than nothing; and what an unknown model is
         // charged instead is no price.
         if quote.status == PricingStatus::Unpriced {

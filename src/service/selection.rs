@@ -74,7 +74,11 @@ impl Services {
         let labels = label_quotas(&effective, &known, &state.totals)?;
         let expires_at = state_expiry(&effective.calendar, day)?;
 
-        let mut fallback = state.fallback;
+        let mut fallback = match effective.fallback_owner == owner {
+            true => state.fallback,
+            false => self.storage.fallback(&effective.fallback_owner, day).await?,
+        };
+        let owner = effective.fallback_owner.clone();
         for _ in 0..MAX_ROUNDS {
             let decision = choose(&SelectionInput {
                 labels: &labels,

@@ -23,6 +23,16 @@ pub struct Place {
 struct Row {
     place: Place,
     card: RateCard,
+    /// Of a row without a region: the only regions it is known to hold in, `None` where it holds everywhere. A call
+    /// from another region finds nothing here; one of unknown origin does.
+    only_in: Option<Arc<[Box<str>]>>,
+}
+
+impl Row {
+    fn covers(&self, caller: Option<&str>) -> bool {
+        let Some((only_in, caller)) = self.only_in.as_deref().zip(caller) else { return true };
+        only_in.iter().any(|region| **region == *caller)
+    }
 }
 
 /// What had to stand in for what was asked for. Any of it makes a price an estimate.
@@ -109,16 +119,36 @@ impl PriceBook {
     /// # Errors
     /// [`DuplicateRow`] where one with the same place, tier, latency and effective date is there; nothing is added.
     pub fn insert(&mut self, model: &str, place: Place, card: RateCard) -> Result<(), DuplicateRow> {
+        self.add(model, Row { place, card, only_in: None })
+    }
+
+    /// Adds a row for calls from any of some regions, and for calls of unknown origin.
+    ///
+    /// # Errors
+    /// As [`insert`](Self::insert).
+    pub fn insert_for_regions(
+        &mut self,
+        model: &str,
+        scope: PriceScope,
+        regions: &Arc<[Box<str>]>,
+        card: RateCard,
+    ) -> Result<(), DuplicateRow> {
+        let place = Place { scope, region: None };
+        self.add(model, Row { place, card, only_in: Some(Arc::clone(regions)) })
+    }
+
+    fn add(&mut self, model: &str, new: Row) -> Result<(), DuplicateRow> {
+        let Row { place, card, .. } = &new;
         let rows = self.models.entry(model.into()).or_default();
         let same = |row: &Row| {
-            row.place == place
+            row.place == *place
                 && (row.card.tier, row.card.latency, row.card.effective_from)
                     == (card.tier, card.latency, card.effective_from)
         };
         if rows.iter().any(same) {
-            return Err(DuplicateRow { model: model.to_owned(), place });
+            return Err(DuplicateRow { model: model.to_owned(), place: new.place });
         }
-        rows.push(Row { place, card });
+        rows.push(new);
         Ok(())
     }
 
@@ -175,6 +205,7 @@ fn best<'a>(
     region: Option<&str>,
     query: &RowQuery<'_>,
 ) -> Option<(&'a Row, StandIns)> {
+    let caller = query.region.or(query.model.region);
     let choices = [
         (query.tier, query.latency),
         (query.tier, Latency::Standard),
@@ -184,7 +215,7 @@ fn best<'a>(
     choices.into_iter().find_map(|(tier, latency)| {
         let row = rows
             .iter()
-            .filter(|row| row.place.scope == scope && row.place.region.as_deref() == region)
+            .filter(|row| row.place.scope == scope && row.place.region.as_deref() == region && row.covers(caller))
             .filter(|row| row.card.tier == tier && row.card.latency == latency && row.card.in_force(query.at))
             .max_by_key(|row| row.card.effective_from)?;
         let stand_ins = StandIns { scope: false, tier: tier != query.tier, latency: latency != query.latency };
@@ -278,6 +309,18 @@ mod tests {
         for (at, price) in [(99, 1), (100, 2), (199, 2), (200, 3)] {
             assert_eq!(find(&book, "a.m", None, ServiceTier::Default, Latency::Standard, at).unwrap().0, price);
         }
+    }
+
+    #[test]
+    fn a_price_of_some_regions_is_not_taken_for_anothers() {
+        let mut book = PriceBook::new(PriceSource::PricingApi, "test");
+        let regions: Arc<[Box<str>]> = ["us-east-1".into(), "eu-west-1".into()].into();
+        book.insert_for_regions("a.m", PriceScope::InRegion, &regions, card(1)).unwrap();
+        book.insert("a.m", place("in_region", Some("eu-south-1")), card(2)).unwrap();
+        assert_eq!(plain(&book, "a.m", Some("eu-west-1")), Some((1, false)));
+        assert_eq!(plain(&book, "a.m", Some("eu-south-1")), Some((2, false)));
+        assert_eq!(plain(&book, "a.m", None), Some((1, false)), "of unknown origin");
+        assert_eq!(plain(&book, "a.m", Some("eu-south-2")), None, "nobody published it there");
     }
 
     #[test]

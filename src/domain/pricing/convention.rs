@@ -12,14 +12,15 @@ const MAY_INCLUDE_CACHED: [&str; 1] = ["openai."];
 
 /// The token counts of a Converse `usage` object with `input` outside the cache, whatever the model's habit is.
 ///
-/// Only changes anything for models of those vendors, and only where `totalTokens` proves that cached tokens are part
-/// of the input: then it equals input plus output, without them.
+/// Only changes anything where `totalTokens` proves that cached tokens are part of the input: then it equals input plus
+/// output, without them. And only for models of those vendors, or where the id does not tell the model (an application
+/// inference profile that is not resolved yet): the record may be priced later, when the total is forgotten.
 #[must_use]
 pub fn without_cached_input(model_id: &str, tokens: TokenCounts, reported_total: Option<u64>) -> TokenCounts {
     let cached = tokens.cache_read.saturating_add(tokens.cache_write);
     let included = reported_total == tokens.input.checked_add(tokens.output);
     let habit = ModelRef::parse(model_id)
-        .is_some_and(|called| MAY_INCLUDE_CACHED.iter().any(|vendor| called.model.starts_with(vendor)));
+        .is_none_or(|called| MAY_INCLUDE_CACHED.iter().any(|vendor| called.model.starts_with(vendor)));
     match tokens.input.checked_sub(cached) {
         Some(input) if habit && included && cached > 0 && reported_total.is_some() => TokenCounts { input, ..tokens },
         _ => tokens,
@@ -41,6 +42,9 @@ mod tests {
         assert_eq!(input("openai.gpt-oss-120b-1:0", Some(170)), 100, "counted apart");
         assert_eq!(input("openai.gpt-oss-120b-1:0", None), 100, "no proof");
         assert_eq!(input("anthropic.claude-sonnet-4-6", Some(110)), 100, "not this vendor's habit");
+        let opaque = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/x";
+        assert_eq!(input(opaque, Some(110)), 40, "nobody knows whose model it is, but the total proves it");
+        assert_eq!(input(opaque, Some(170)), 100);
     }
 
     #[test]

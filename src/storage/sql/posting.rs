@@ -1,4 +1,4 @@
-//! Which submissions of a batch count, and what the totals become: the rules of recording usage (`semantics.md` §4)
+//! Which submissions of a batch count, and what the totals become: the rules of recording usage
 //! as a pure function over what a store has read while it holds the lock.
 //!
 //! The outcome is the same as if the submissions had arrived one after the other: a refused one leaves no trace and

@@ -164,8 +164,11 @@ fn fill(book: &mut PriceBook, model: &str, rows: &[ListRow]) -> Result<(), Dupli
     }
     for (scope, regions) in scopes {
         let Some(general) = general(&regions) else { continue };
+        // It speaks for the regions that pay it; for one that is not in the list another source may know better.
+        let alike = regions.iter().filter(|(_, cards)| same(cards, &general)).map(|(region, _)| Box::from(*region));
+        let alike: Arc<[Box<str>]> = alike.collect();
         for card in &general {
-            book.insert(model, Place { scope, region: None }, (*card).clone())?;
+            book.insert_for_regions(model, scope, &alike, (*card).clone())?;
         }
         // A region that costs what everybody pays needs no rows: fewer rows, the same answers.
         for (region, cards) in regions.iter().filter(|(_, cards)| !same(cards, &general)) {

@@ -217,13 +217,11 @@ impl Merge<'_> {
         rows
     }
 
-    /// Compares with the prices in force: the list's own, or for a model it does not have the embedded ones.
+    /// Compares with the prices in force: the list's own, or for a row it does not have the embedded ones.
     fn judge(&self, model: &str, rows: &[ListRow]) -> Option<Quarantine> {
         rows.iter().find_map(|row| {
-            let old = match self.old_rows(model) {
-                [] => self.embedded_card(model, row)?,
-                old => self.card_in_force(old, &row.key())?,
-            };
+            let old =
+                self.card_in_force(self.old_rows(model), &row.key()).or_else(|| self.embedded_card(model, row))?;
             if jumps(&old.base, &row.card.base) {
                 return Some(Quarantine::Jump);
             }
