@@ -10,7 +10,7 @@ use super::auth::{AppPath, OrgPath};
 use super::config_view::{ConfigurationResponse, OverridesRequest, QuotasRequest, ordering, quotas};
 use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::ErrorResponse;
-use super::extract::{Json, Query};
+use super::extract::{Json, Query, optional_object};
 use super::orgs::create_only;
 use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
 use super::params::{AppParam, OrgParam};
@@ -49,7 +49,7 @@ pub struct PutAppRequest {
     #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
     pub(super) monthly_quotas: Option<QuotasRequest>,
     /// Overrides of the organization's settings.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     #[schema(nullable = true)]
     pub(super) overrides: Option<OverridesRequest>,
     /// How the client secret of a new application is delivered: `token` (default) or `inline`.

@@ -4,8 +4,8 @@
 //! not the target exists.
 
 use axum::extract::FromRequestParts;
-use axum::http::header;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
 
 use super::error::ApiError;
 use super::extract::path_param;
@@ -19,6 +19,12 @@ use crate::service::access::{
 /// Header of the provisioning key.
 pub const API_KEY_HEADER: &str = "x-api-key";
 
+/// The token of an `Authorization: Bearer` header.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
 /// Verifies whatever credentials the request carries. A provisioning key wins over a token.
 async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, ApiError> {
     if let Some(key) = parts.headers.get(API_KEY_HEADER) {
@@ -28,18 +34,11 @@ async fn authenticate(parts: &Parts, state: &ApiState) -> Result<Caller, ApiErro
             .and_then(|key| state.services.provisioning_keys.verify(key))
             .ok_or_else(|| ApiError::unauthorized("the provisioning key in X-API-Key is not valid"));
     }
-    let token = parts
-        .headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, token)| token.trim())
-        .ok_or_else(|| {
-            ApiError::unauthorized(
-                "send an access token as 'Authorization: Bearer …' or a provisioning key as 'X-API-Key: …'",
-            )
-        })?;
+    let token = bearer_token(&parts.headers).ok_or_else(|| {
+        ApiError::unauthorized(
+            "send an access token as 'Authorization: Bearer …' or a provisioning key as 'X-API-Key: …'",
+        )
+    })?;
     Ok(state.services.verify_access_token(token).await?)
 }
 

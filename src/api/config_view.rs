@@ -19,8 +19,8 @@ use crate::domain::ids::{ModelLabel, Scope};
 use crate::domain::money::MicroUsd;
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{
-    Effective, InvalidConfig, Overrides, QuotaScope, Quotas, REFRESH_INTERVAL_RANGE, Sourced, TIGHT_THRESHOLD_RANGE,
-    ValueSource,
+    Effective, InvalidConfig, Overrides, QuotaScope, Quotas, REFRESH_INTERVAL_RANGE, SHARD_COUNTS, Sourced,
+    TIGHT_THRESHOLD_RANGE, ValueSource,
 };
 use crate::service::access::ProvisioningAccess;
 use crate::service::error::ServiceError;
@@ -152,7 +152,9 @@ impl OverridesRequest {
             refresh_interval_normal_secs: interval("refresh_interval_normal_secs", self.refresh_interval_normal_secs)?,
             refresh_interval_tight_secs: tight.or(alias),
         };
-        let shards = byte("agg_shard_count", self.agg_shard_count, "must be 8, 16, 32 or 64", &|_| true)?;
+        let shards = byte("agg_shard_count", self.agg_shard_count, "must be 8, 16, 32 or 64", &|shards| {
+            SHARD_COUNTS.contains(&shards)
+        })?;
         Ok((overrides, shards))
     }
 }

@@ -12,7 +12,7 @@ use super::apps::PutAppRequest;
 use super::config_view::{OverridesRequest, QuotaScopeWord, QuotasRequest};
 use super::credentials::CredentialsResponse;
 use super::error::{ApiError, ErrorResponse};
-use super::extract::{Query, from_json, is_json, is_yaml, read_body};
+use super::extract::{Query, from_json, is_json, is_yaml, objects, optional_object, read_body};
 use super::orgs::PutOrgRequest;
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors};
 use super::router::ApiState;
@@ -41,6 +41,7 @@ const MAX_APPS: usize = 1_000;
 }]}))]
 pub struct ImportRequest {
     /// The organizations; others stay as they are.
+    #[serde(deserialize_with = "objects")]
     #[schema(max_items = 1000)]
     orgs: Vec<ImportOrgRequest>,
 }
@@ -68,11 +69,11 @@ pub struct ImportOrgRequest {
     #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
     monthly_quotas: Option<QuotasRequest>,
     /// As in its PUT.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     #[schema(nullable = true)]
     overrides: Option<OverridesRequest>,
     /// Its applications; others of it stay as they are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 1000)]
     apps: Vec<ImportAppRequest>,
 }
@@ -98,7 +99,7 @@ pub struct ImportAppRequest {
     #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
     monthly_quotas: Option<QuotasRequest>,
     /// As in its PUT.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     #[schema(nullable = true)]
     overrides: Option<OverridesRequest>,
 }
@@ -185,9 +186,30 @@ pub fn parse_document(bytes: &[u8], format: ImportFormat) -> Result<ImportReques
         ImportFormat::Json => from_json(bytes),
         ImportFormat::Yaml => {
             let text = std::str::from_utf8(bytes).map_err(|_| ApiError::invalid("body", "must be UTF-8"))?;
+            if flow_depth(text) > MAX_FLOW_DEPTH {
+                return Err(ApiError::invalid("body", format!("must not nest brackets deeper than {MAX_FLOW_DEPTH}")));
+            }
             Yaml::from_str(text).map_err(|error| ApiError::invalid("body", error))
         }
     }
+}
+
+/// Deepest nesting of `[` and `{` in YAML. A document needs five; the reader's work grows with the square of it.
+const MAX_FLOW_DEPTH: usize = 64;
+
+/// How deep brackets nest, those inside of quoted text included: counting is enough to bound the reader's work.
+fn flow_depth(text: &str) -> usize {
+    let mut depth = 0_usize;
+    let mut deepest = 0;
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Options of an import.
@@ -292,10 +314,17 @@ pub async fn import_config(
     let format = match request.headers() {
         headers if is_json(headers) => ImportFormat::Json,
         headers if is_yaml(headers) => ImportFormat::Yaml,
-        _ => return Err(ApiError::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)),
+        _ => {
+            let mut error = ApiError::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+            error.message = "the body must be application/json or application/yaml".to_owned();
+            return Err(error);
+        }
     };
     let body = read_body(request, &state).await?;
-    let orgs = parse_document(&body, format)?.into_orgs().map_err(ServiceError::from)?;
+    // A large document keeps a thread busy for a while, and not one that other requests wait for.
+    let parsed = tokio::task::spawn_blocking(move || parse_document(&body, format)).await;
+    let document = parsed.map_err(|_| ApiError::of_status(StatusCode::INTERNAL_SERVER_ERROR))??;
+    let orgs = document.into_orgs().map_err(ServiceError::from)?;
     let report = state.services.import(&access, &orgs, query.dry_run).await?;
     Ok(JsonBody(ImportResponse::new(&report)))
 }

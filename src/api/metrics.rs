@@ -37,7 +37,7 @@ pub async fn get_metrics(State(state): State<ApiState>, headers: HeaderMap) -> A
         .filter(|_| state.settings.metrics_here)
         .ok_or_else(|| ApiError::of_status(StatusCode::NOT_FOUND))?;
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let bearer = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+    let bearer = super::auth::bearer_token(&headers);
     let presented = text(API_KEY_HEADER).or(bearer).ok_or_else(|| ApiError::unauthorized("a key is needed"))?;
     let allowed = match &state.settings.metrics_key {
         // Digests, so that neither length nor prefix of the key shows in the time a comparison takes.

@@ -10,7 +10,7 @@ use super::auth::OrgPath;
 use super::config_view::{ConfigurationResponse, OverridesRequest, QuotaScopeWord, QuotasRequest, ordering, quotas};
 use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::{ApiError, ErrorResponse};
-use super::extract::{Json, Query};
+use super::extract::{Json, Query, optional_object};
 use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
 use super::params::OrgParam;
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
@@ -55,7 +55,7 @@ pub struct PutOrgRequest {
     #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
     pub(super) monthly_quotas: Option<QuotasRequest>,
     /// Overrides of the service's defaults.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "optional_object")]
     #[schema(nullable = true)]
     pub(super) overrides: Option<OverridesRequest>,
     /// How the client secret of a new organization is delivered: `token` (default) or `inline`.

@@ -164,11 +164,13 @@ pub struct ClientGuidance {
 }
 
 impl ClientGuidance {
-    fn new(tight: bool, secs: u32) -> Self {
-        let explanation = if tight {
-            format!("The quota of this model is nearly spent: ask again after {secs} seconds.")
-        } else {
-            format!("There is room in the quota: keep this answer for {secs} seconds.")
+    fn new(status: QuotaStatus, secs: u32) -> Self {
+        let explanation = match status {
+            QuotaStatus::Normal => format!("There is room in the quota: keep this answer for {secs} seconds."),
+            QuotaStatus::Tight => format!("The quota of this model is nearly spent: ask again after {secs} seconds."),
+            QuotaStatus::Exceeded => {
+                format!("Every quota is spent and this is the last model: ask again after {secs} seconds.")
+            }
         };
         Self { check_frequency: format!("PERIODIC_{secs}S"), cache_duration_secs: secs, explanation }
     }
@@ -197,7 +199,7 @@ impl SelectionResponse {
                 models_status: answer.labels.iter().map(|(label, quota)| (label.to_string(), quota.into())).collect(),
             },
             pricing: PricingResponse::new(answer.price.as_ref()),
-            client_guidance: ClientGuidance::new(answer.tight, answer.refresh_interval_secs),
+            client_guidance: ClientGuidance::new(answer.quota.status, answer.refresh_interval_secs),
             checked_at: instant(answer.checked_at),
             org_day: answer.day.compact(),
             org_local_time: effective.calendar.local_time(answer.checked_at),

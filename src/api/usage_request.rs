@@ -1,13 +1,13 @@
 //! Wire form of submissions, and what they mean.
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::extract::from_json;
+use super::extract::{from_json, optional_object, optional_objects};
 use crate::domain::ids::InvalidId;
 use crate::domain::money::MicroUsd;
 use crate::domain::pricing::{Latency, ServiceTier};
@@ -73,6 +73,7 @@ pub struct ConverseUsage {
     /// Prompt tokens written to the cache.
     cache_write_input_tokens: Option<u64>,
     /// The same by time to live. Used where it sums to `cacheWriteInputTokens`.
+    #[serde(default, deserialize_with = "optional_objects")]
     cache_details: Option<Vec<CacheDetail>>,
 }
 
@@ -127,6 +128,7 @@ macro_rules! submission_request {
             #[schema(maximum = 1_000_000_000_000_u64)]
             cache_write_1h_input_tokens: Option<u64>,
             /// Instead of the token counts above: the `usage` object of a Converse response.
+            #[serde(default, deserialize_with = "optional_object")]
             #[schema(nullable = true)]
             usage: Option<ConverseUsage>,
             /// Processing tier of the response; default `default`.
@@ -151,7 +153,7 @@ submission_request! {
     }))]
     UsageRequest {
         /// Not for this path: accepted only to say so.
-        #[serde(default, rename = "cost_usd_micros")]
+        #[serde(default, rename = "cost_usd_micros", deserialize_with = "present")]
         #[schema(ignore)]
         misplaced_cost: Option<IgnoredAny>,
     }
@@ -190,6 +192,11 @@ pub struct CostBatchRequest {
     /// 1 to 100 submissions.
     #[schema(value_type = Vec<CostRequest>, min_items = 1, max_items = 100)]
     pub requests: Vec<Box<RawValue>>,
+}
+
+/// That a member is there at all, null included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IgnoredAny>, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(Some)
 }
 
 /// A wire form that means a submission.
@@ -399,7 +406,36 @@ fn region(text: String) -> Result<String, ApiError> {
 }
 
 fn timestamp(text: &str) -> Result<Timestamp, ApiError> {
-    text.parse().map_err(|_| ApiError::invalid("timestamp", "must be an RFC 3339 instant such as 2026-01-23T15:30:45Z"))
+    rfc3339(text)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| ApiError::invalid("timestamp", "must be an RFC 3339 instant such as 2026-01-23T15:30:45Z"))
+}
+
+/// The text where it has the form of RFC 3339, with at most nine digits of a second's fraction. The library reads other
+/// ISO 8601 forms too; the contract has one.
+fn rfc3339(text: &str) -> Option<String> {
+    let (date_time, rest) = text.split_at_checked("2026-01-23T15:30:45".len())?;
+    let formed = date_time.bytes().enumerate().all(|(i, byte)| match i {
+        4 | 7 => byte == b'-',
+        10 => matches!(byte, b'T' | b't' | b' '),
+        13 | 16 => byte == b':',
+        _ => byte.is_ascii_digit(),
+    });
+    let (fraction, offset) = match rest.strip_prefix('.') {
+        Some(rest) => rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?),
+        None => ("", rest),
+    };
+    let offset_formed = match offset.as_bytes() {
+        [b'Z' | b'z'] => true,
+        [b'+' | b'-', hours @ .., b':', m1, m2] => {
+            hours.len() == 2 && hours.iter().chain([m1, m2]).all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    let fraction_formed = rest.starts_with('.') != fraction.is_empty();
+    let fraction: String = fraction.chars().take(9).collect();
+    let dot = if fraction.is_empty() { "" } else { "." };
+    (formed && offset_formed && fraction_formed).then(|| format!("{date_time}{dot}{fraction}{offset}"))
 }
 
 #[cfg(test)]
@@ -453,6 +489,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_an_object_is_not_read_from_an_array() {
+        assert_eq!(refused_field(r#","usage":[1,2,3,null,null,null]"#), "usage");
+        assert_eq!(refused_field(r#","input_tokens":1,"output_tokens":0,"cost_usd_micros":null"#), "cost_usd_micros");
+        assert_eq!(from_json::<UsageRequest>(b"[1]").unwrap_err().details["field"], "body");
+        assert_eq!(from_json::<UsageRequest>(b"{").unwrap_err().details["field"], "body");
+    }
+
+    #[test]
     fn a_region_has_the_form_aws_gives_it() {
         for good in ["us-east-1", "eu-south-2", "us-gov-west-1", "ap-southeast-3"] {
             assert!(region(good.into()).is_ok(), "{good}");
@@ -466,7 +510,24 @@ mod tests {
     fn a_timestamp_is_an_instant_with_an_offset() {
         assert!(timestamp("2026-01-23T15:30:45Z").is_ok());
         assert!(timestamp("2026-01-23T10:30:45.123-05:00").is_ok());
-        for bad in ["2026-01-23", "2026-01-23T15:30:45", "1769182245", ""] {
+        assert_eq!(
+            timestamp("2026-01-23T15:30:45.123456789999Z").unwrap(),
+            timestamp("2026-01-23T15:30:45.123456789Z").unwrap()
+        );
+        for bad in [
+            "2026-01-23",
+            "2026-01-23T15:30:45",
+            "1769182245",
+            "",
+            "2026-01-23T15Z",
+            "20260123T153045Z",
+            "2026-01-23T15:30:45,5Z",
+            "2026-01-23T15:30:45.Z",
+            "2026-01-23T15:30:45+00",
+            "2026-01-23T15:30:45Z[UTC]",
+            "2026-13-23T15:30:45Z",
+            "2026-01-23T15:30:45+0100",
+        ] {
             assert!(timestamp(bad).is_err(), "{bad}");
         }
     }

@@ -72,14 +72,21 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
         drain_timeout: config.server.drain_timeout(),
     };
     let serving = tokio::spawn(serve(listener, app.router(), limits, stop.clone()));
-    signals.next().await;
+    let stopped_by = signals.next().await;
     tracing::info!("stopping: finishing requests in flight");
     app.start_draining();
+    if stopped_by == StopSignal::Terminate {
+        // Whoever balances load is told by `readyz` first, and finds nobody only afterwards. A person does not wait.
+        tokio::select! {
+            () = tokio::time::sleep(config.server.drain_delay()) => {}
+            _ = signals.next() => {}
+        }
+    }
     stop.cancel();
     tokio::select! {
         finished = serving => finished?,
         // A second signal is somebody who does not want to wait.
-        () = signals.next() => return Err("stopped before requests in flight had finished".into()),
+        _ = signals.next() => return Err("stopped before requests in flight had finished".into()),
     }
     app.stop().await;
     jobs.wait().await;
@@ -143,6 +150,15 @@ async fn keep_prices_fresh(config: &Config, services: &Arc<Services>, jobs: &Tas
     jobs.spawn(async move { price_refresh::run(&services, &*feed, policy, Schedule::default(), stopping).await });
 }
 
+/// What asked for a stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum StopSignal {
+    /// SIGTERM: an orchestrator.
+    Terminate,
+    /// Ctrl-C: a person.
+    Interrupt,
+}
+
 /// SIGTERM and Ctrl-C.
 struct StopSignals {
     terminate: Signal,
@@ -154,10 +170,10 @@ impl StopSignals {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> StopSignal {
         tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => StopSignal::Terminate,
+            _ = self.interrupt.recv() => StopSignal::Interrupt,
         }
     }
 }

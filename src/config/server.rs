@@ -18,6 +18,7 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.request_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
     Key::new("server.read_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
     Key::new("server.body_limit_bytes", Kind::Int { min: 1024, max: 64 * 1024 * 1024, unit: "bytes" }),
+    Key::new("server.drain_delay_secs", Kind::Int { min: 0, max: 60, unit: "seconds" }),
     Key::new("server.drain_timeout_secs", Kind::Int { min: 0, max: 300, unit: "seconds" }),
     Key::new(
         "server.cors_origins",
@@ -37,6 +38,8 @@ pub struct ServerConfig {
     pub read_timeout_secs: u64,
     /// Longest accepted request body in bytes.
     pub body_limit_bytes: usize,
+    /// Seconds after SIGTERM in which new connections are still taken while `/readyz` fails already.
+    pub drain_delay_secs: u64,
     /// Seconds that requests in flight get to finish once a stop was asked for.
     pub drain_timeout_secs: u64,
     /// Origins whose pages may call the API from a browser; none switches CORS off.
@@ -56,6 +59,12 @@ impl ServerConfig {
         Duration::from_secs(self.read_timeout_secs)
     }
 
+    /// [`drain_delay_secs`](Self::drain_delay_secs) as a duration.
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        Duration::from_secs(self.drain_delay_secs)
+    }
+
     /// [`drain_timeout_secs`](Self::drain_timeout_secs) as a duration.
     #[must_use]
     pub fn drain_timeout(&self) -> Duration {
@@ -71,6 +80,7 @@ impl Default for ServerConfig {
             request_timeout_secs: 15,
             read_timeout_secs: 10,
             body_limit_bytes: 1024 * 1024,
+            drain_delay_secs: 1,
             drain_timeout_secs: 25,
             cors_origins: Vec::new(),
         }

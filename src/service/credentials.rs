@@ -177,7 +177,7 @@ impl Services {
                 tracing::info!(%client_id, admin_key = access.key_id(), "client secret retrieved");
                 Ok((client_id, secret))
             }
-            TakenSecret::AlreadyUsed => Err(ServiceError::NotFound("unused secret of this retrieval token")),
+            TakenSecret::AlreadyUsed => Err(ServiceError::NotFound("secret (this retrieval token was used before)")),
             TakenSecret::Unknown => Err(BAD_RETRIEVAL_TOKEN),
         }
     }

@@ -45,7 +45,7 @@ pub enum ServiceError {
     #[error(transparent)]
     InvalidConfig(#[from] InvalidConfig),
     /// The label is not configured for the application.
-    #[error("model label {label} is not configured for this application")]
+    #[error("model label {label} is not configured here")]
     InvalidModelLabel {
         /// The label asked for.
         label: String,
@@ -76,7 +76,7 @@ pub enum ServiceError {
     #[error("this request_id was submitted before with a different body")]
     IdempotencyConflict,
     /// Every label is exceeded.
-    #[error("every model's quota is exceeded")]
+    #[error("the quota of every model is exceeded, from the fallback in force on")]
     QuotaExceeded(Box<QuotaExceeded>),
     /// Cannot be done now; nothing was changed, or repeating it is safe.
     #[error("temporarily unavailable: {0}")]

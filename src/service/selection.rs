@@ -140,7 +140,8 @@ impl Services {
             quota,
             sticky_fallback_active: effective.sticky_fallback_enabled.value && fallback.filter(in_ordering).is_some(),
             tight,
-            refresh_interval_secs: if tight {
+            // A label that is recommended although it is exceeded wants watching as much as one that is nearly.
+            refresh_interval_secs: if quota.status != QuotaStatus::Normal {
                 effective.refresh_interval_tight_secs.value
             } else {
                 effective.refresh_interval_normal_secs.value

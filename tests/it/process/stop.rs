@@ -41,6 +41,24 @@ async fn sigterm_drains_and_exits_with_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn readyz_fails_while_the_process_goes_down_and_requests_are_still_answered() {
+    let dir = tempfile::tempdir().unwrap();
+    let client = reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap();
+    // A long delay, ended below: what is tested is its middle, whatever the machine's speed.
+    let mut served = Served::start(dir.path(), &["--set", "server.drain_delay_secs=60"]);
+    let status = async |path: &str| client.get(format!("{}{path}", served.url)).send().await.unwrap().status();
+    assert_eq!(status("/readyz").await, 200);
+    served.signal("TERM");
+    while status("/readyz").await != 503 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(status("/livez").await, 200);
+    assert_eq!(status("/health").await, 200);
+    served.signal("INT");
+    assert!(served.child.wait().unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_drains_and_exits_with_success() {
     stops_cleanly_on("INT").await;
 }
