@@ -328,3 +328,17 @@ pub async fn import_config(
     let report = state.services.import(&access, &orgs, query.dry_run).await?;
     Ok(JsonBody(ImportResponse::new(&report)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn brackets_nest_only_so_deep() {
+        let nested = |depth: usize| format!("orgs: {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(flow_depth(&nested(64)), 64);
+        let refused = parse_document(nested(65).as_bytes(), ImportFormat::Yaml).unwrap_err();
+        assert!(refused.message.contains("deeper than 64"), "{}", refused.message);
+        assert_eq!(flow_depth("a: [1, {b: [2]}, [3]]\nc: [4]"), 3);
+    }
+}

@@ -148,3 +148,33 @@ async fn what_is_not_registered_has_no_fallback() {
     }
     org.admin("PUT", "/apps/nobody/fallback").json(&json!({"model_label": "premium"})).await.error(404, "NOT_FOUND");
 }
+
+#[tokio::test]
+async fn an_application_with_an_ordering_of_its_own_neither_follows_nor_moves_the_shared_fallback() {
+    let server = TestServer::start().await;
+    let org = server.org(json!({"quota_scope": "ORG"})).await;
+    let shared = org.app("shared", json!({})).await;
+    let own = org.app("own", json!({"model_ordering": ["premium", "standard"]})).await;
+    set(&org, "economy").await.ok(200);
+    shared.spend("premium", 10_000_000).await;
+
+    assert_eq!(own.recommended().await, ("standard".to_owned(), "QUOTA_EXCEEDED_PREMIUM".to_owned()));
+    assert_eq!(shared.recommended().await, ("economy".to_owned(), "MANUAL_OVERRIDE".to_owned()));
+    assert_eq!(own.recommended().await, ("standard".to_owned(), "STICKY_FALLBACK".to_owned()));
+
+    let state = own.admin("GET", "/fallback").await.ok(200);
+    assert_eq!((state.str("scope"), state.str("active_model_label")), ("APP", "standard"));
+    set(&own, "premium").await.ok(200);
+    assert_eq!(org.admin("GET", "/fallback").await.ok(200).str("active_model_label"), "economy");
+    set(&shared, "premium").await.error(409, "CONFLICT");
+}
+
+#[tokio::test]
+async fn an_application_that_sticks_where_its_organization_does_not_has_a_state_of_its_own() {
+    let server = TestServer::start().await;
+    let org = server.org(json!({"quota_scope": "ORG", "overrides": {"sticky_fallback_enabled": false}})).await;
+    let sticks = org.app("sticks", json!({"overrides": {"sticky_fallback_enabled": true}})).await;
+    set(&sticks, "standard").await.ok(200);
+    assert_eq!(sticks.recommended().await, ("standard".to_owned(), "MANUAL_OVERRIDE".to_owned()));
+    set(&org, "standard").await.error(409, "CONFLICT");
+}

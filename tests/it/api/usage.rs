@@ -252,3 +252,41 @@ async fn a_new_life_of_an_application_knows_the_request_ids_of_the_old_one() {
     chat.post("/usage", &usage(&request_id(1), "economy")).await.error(409, "IDEMPOTENCY_CONFLICT");
     assert_eq!(chat.today().await["total_cost_usd_micros"], 3760, "recorded usage stays");
 }
+
+#[tokio::test]
+async fn a_repeat_that_would_be_priced_otherwise_is_another_body() {
+    let server = TestServer::start().await;
+    let chat = server.chat(json!({})).await;
+    let id = server.request_id();
+    let body =
+        |usage: serde_json::Value| json!({"request_id": id, "model_label": "premium", "status": "OK", "usage": usage});
+    let told = json!({"inputTokens": 9, "outputTokens": 1, "cacheWriteInputTokens": 4,
+        "cacheDetails": [{"ttl": "5m", "inputTokens": 4}], "totalTokens": 14});
+    chat.post("/usage", &body(told.clone())).await.ok(202);
+    let mut untold = told.clone();
+    untold.as_object_mut().unwrap().remove("cacheDetails");
+    chat.post("/usage", &body(untold)).await.error(409, "IDEMPOTENCY_CONFLICT");
+    let mut inclusive = told.clone();
+    inclusive["totalTokens"] = json!(10);
+    chat.post("/usage", &body(inclusive)).await.error(409, "IDEMPOTENCY_CONFLICT");
+    assert_eq!(chat.post("/usage", &body(told)).await.ok(202)["duplicate"], true);
+}
+
+#[tokio::test]
+async fn a_cost_without_tokens_or_without_a_known_price_makes_no_drift() {
+    let server = TestServer::with(|setup| {
+        setup.config.pricing.unknown_model = bedrock_cost_keeper::config::UnknownModel::Ceiling;
+    })
+    .await;
+    let chat = server.chat(json!({})).await;
+    let untold =
+        json!({"request_id": server.request_id(), "model_label": "premium", "status": "OK", "cost_usd_micros": 50});
+    let unknown = json!({"request_id": server.request_id(), "model_label": "premium", "status": "OK",
+        "cost_usd_micros": 50, "bedrock_model_id": "acme.unknown-v1:0", "input_tokens": 100, "output_tokens": 1});
+    for body in [untold, unknown] {
+        let receipt = chat.post("/costs", &body).await.ok(202);
+        assert!(receipt["processing"].get("server_cost_usd_micros").is_none(), "{:?}", receipt.json);
+    }
+    let today = chat.today().await.ok(200);
+    assert!(today["models"]["premium"].get("cost_drift_usd_micros").is_none(), "{:?}", today.json);
+}

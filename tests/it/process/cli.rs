@@ -159,7 +159,11 @@ async fn metrics_on_a_listener_of_their_own_are_not_on_the_main_one() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let served = Served::start(dir.path(), &["--set", &format!("metrics.listen={free}")]);
     let _ = reqwest::get(format!("{}/health", served.url)).await.unwrap();
+    let invented = reqwest::Method::from_bytes(b"INVENTED").unwrap();
+    let refused = reqwest::Client::new().request(invented, format!("{}/health", served.url)).send().await.unwrap();
+    assert_eq!(refused.status(), 405);
     let text = reqwest::get(format!("http://{free}/metrics")).await.unwrap().text().await.unwrap();
     assert!(text.contains("http_request_duration_seconds"), "{text}");
+    assert!(!text.contains("INVENTED"), "a caller made a label of its own:\n{text}");
     assert_eq!(reqwest::get(format!("{}/metrics", served.url)).await.unwrap().status(), 404);
 }
