@@ -12,7 +12,7 @@ use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::ErrorResponse;
 use super::extract::{Json, Query, optional_object};
 use super::orgs::create_only;
-use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
+use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, after, cut, limit};
 use super::params::{AppParam, OrgParam};
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
 use super::router::ApiState;
@@ -218,13 +218,10 @@ pub async fn list_apps(
     Query(page): Query<PageQuery>,
 ) -> ApiResult<JsonBody<AppListResponse>> {
     let limit = limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let after: Option<AppId> =
-        page.cursor.map(|cursor| decode_cursor(&cursor, |text| text.parse().ok())).transpose()?;
+    let after: Option<AppId> = after(page.cursor.as_deref())?;
     // One more than asked for tells whether there is a next page.
     let (org, mut apps) = state.services.list_apps(&access, org_id, after.as_ref(), limit + 1).await?;
-    let more = apps.len() > limit as usize;
-    apps.truncate(limit as usize);
-    let next_cursor = apps.last().filter(|_| more).map(|app| encode_cursor(app.app_id.as_str()));
+    let next_cursor = cut(&mut apps, limit, |app| app.app_id.to_string());
     let items = apps.iter().map(|app| AppResponse::new(&state, &org, app)).collect::<Result<_, _>>()?;
     Ok(JsonBody(AppListResponse { items, next_cursor }))
 }

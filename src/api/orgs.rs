@@ -11,7 +11,7 @@ use super::config_view::{ConfigurationResponse, OverridesRequest, QuotaScopeWord
 use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Json, Query, optional_object};
-use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
+use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, after, cut, limit};
 use super::params::OrgParam;
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
 use super::router::ApiState;
@@ -229,13 +229,10 @@ pub async fn list_orgs(
     Query(page): Query<PageQuery>,
 ) -> ApiResult<JsonBody<OrgListResponse>> {
     let limit = limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
-    let after: Option<OrgId> =
-        page.cursor.map(|cursor| decode_cursor(&cursor, |text| text.parse().ok())).transpose()?;
+    let after: Option<OrgId> = after(page.cursor.as_deref())?;
     // One more than asked for tells whether there is a next page.
     let mut orgs = state.services.list_orgs(&access, after, limit + 1).await?;
-    let more = orgs.len() > limit as usize;
-    orgs.truncate(limit as usize);
-    let next_cursor = orgs.last().filter(|_| more).map(|org| encode_cursor(&org.org_id.to_string()));
+    let next_cursor = cut(&mut orgs, limit, |org| org.org_id.to_string());
     let items = orgs.iter().map(|org| OrgResponse::new(&state, org)).collect::<Result<_, _>>()?;
     Ok(JsonBody(OrgListResponse { items, next_cursor }))
 }

@@ -1,5 +1,7 @@
 //! Lists: `limit`, opaque cursors, `{items, next_cursor}`.
 
+use std::str::FromStr;
+
 use axum::http::HeaderName;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -39,6 +41,22 @@ pub fn limit(asked: Option<i64>, default: u32, max: u32) -> Result<u32, ApiError
             .filter(|limit| (1..=max).contains(limit))
             .ok_or_else(|| ApiError::invalid("limit", format!("must be between 1 and {max}"))),
     }
+}
+
+/// Where a page starts: after the position behind its cursor.
+///
+/// # Errors
+/// As [`decode_cursor`].
+pub fn after<T: FromStr>(cursor: Option<&str>) -> Result<Option<T>, ApiError> {
+    cursor.map(|cursor| decode_cursor(cursor, |text| text.parse().ok())).transpose()
+}
+
+/// Cuts what was read to a page, and answers the cursor of the next one. More than `limit` items, one is enough, say
+/// that there is a next one.
+pub fn cut<T>(items: &mut Vec<T>, limit: u32, position: impl Fn(&T) -> String) -> Option<String> {
+    let more = items.len() > limit as usize;
+    items.truncate(limit as usize);
+    items.last().filter(|_| more).map(|last| encode_cursor(&position(last)))
 }
 
 /// Version prefix of cursors, so that a later form is told apart.

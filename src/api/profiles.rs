@@ -9,7 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::auth::ProfileLabelPath;
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Json, Query};
-use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, decode_cursor, encode_cursor, limit};
+use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, after, cut, limit};
 use super::params::AppParam;
 use super::responses::{BodyErrors, CommonErrors, NotFoundError};
 use super::router::ApiState;
@@ -181,14 +181,11 @@ pub async fn list_profiles(
     access: ProfileReadAccess,
     Query(page): Query<PageQuery>,
 ) -> ApiResult<JsonBody<ProfileListResponse>> {
-    let limit = limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)? as usize;
-    let after: Option<ModelLabel> =
-        page.cursor.map(|cursor| decode_cursor(&cursor, |text| text.parse().ok())).transpose()?;
+    let limit = limit(page.limit, DEFAULT_LIMIT, MAX_LIMIT)?;
+    let after: Option<ModelLabel> = after(page.cursor.as_deref())?;
     let mut profiles = state.services.list_profiles(&access).await?;
     profiles.retain(|profile| after.as_ref().is_none_or(|after| profile.profile_label > *after));
-    let more = profiles.len() > limit;
-    profiles.truncate(limit);
-    let next_cursor = profiles.last().filter(|_| more).map(|profile| encode_cursor(profile.profile_label.as_str()));
+    let next_cursor = cut(&mut profiles, limit, |profile| profile.profile_label.to_string());
     let items = profiles.iter().map(|profile| ProfileResponse::new(&state, profile)).collect();
     Ok(JsonBody(ProfileListResponse { items, next_cursor }))
 }

@@ -149,7 +149,7 @@ impl SubmissionResponse {
             },
             daily_total: DailyTotal {
                 label: record.model_label.to_string(),
-                date: receipt.day().to_string(),
+                date: record.day.to_string(),
                 cost_usd_micros: total.cost.to_micros_half_up(),
                 quota_usd_micros: total.quota.map(|quota| quota.0),
                 quota_pct: total.status.map_or(0.0, |quota| quota.pct.as_f64()),

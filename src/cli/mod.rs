@@ -6,6 +6,7 @@ mod import;
 mod prices;
 mod reprice;
 mod serve;
+mod table;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 
+use super::table::aligned;
 use super::{CommandError, CommandResult};
 use crate::clock::{Clock as _, SystemClock};
 use crate::domain::money::PicoUsd;
@@ -120,7 +121,7 @@ pub(super) fn models(catalog: &PriceCatalog, args: &ModelsArgs) -> CommandResult
         }
     }
     let mut out = std::io::stdout().lock();
-    for line in aligned(&rows) {
+    for line in aligned(&rows, COLUMNS) {
         writeln!(out, "{line}")?;
     }
     writeln!(out, "USD per one million units; - is not published, 0 is free")?;
@@ -130,7 +131,10 @@ pub(super) fn models(catalog: &PriceCatalog, args: &ModelsArgs) -> CommandResult
     Ok(if unpriced.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-type TableRow = [String; 10];
+/// Columns of the price table; all are text, because prices are read from the left.
+const COLUMNS: usize = 10;
+
+type TableRow = [String; COLUMNS];
 
 fn row(model: &str, applies: String, card: &RateCard, limit: Option<u64>, rates: &Rates, source: String) -> TableRow {
     let tier = match card.latency {
@@ -189,20 +193,6 @@ fn every_row(catalog: &PriceCatalog) -> Vec<TableRow> {
 
 fn source_text(found: &Resolved<'_>) -> String {
     format!("{:?} {}", found.source, found.version)
-}
-
-/// Pads every column but the last to its widest cell.
-fn aligned(rows: &[TableRow]) -> impl Iterator<Item = String> + '_ {
-    let mut widths = [0; 10];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    rows.iter().map(move |row| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    })
 }
 
 /// Explains a price line by line.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::table::aligned;
 use super::{CommandError, CommandResult, ready_app};
 use crate::app::App;
 use crate::config::Config;
@@ -85,23 +86,10 @@ fn table(report: &RepriceReport) -> Result<String, CommandError> {
         rows.push(row(key, amounts));
     }
     rows.push(row(["total", "", "", ""].map(str::to_owned), &report.totals()?));
-    let mut widths = [0; 9];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
     let mut out = String::new();
     if !report.groups.is_empty() {
-        for row in &rows {
-            let mut line = String::new();
-            for (column, (cell, width)) in row.iter().zip(widths).enumerate() {
-                match column < TEXT_COLUMNS {
-                    true => write!(line, "{cell:width$}  ")?,
-                    false => write!(line, "{cell:>width$}  ")?,
-                }
-            }
-            writeln!(out, "{}", line.trim_end())?;
+        for line in aligned(&rows, TEXT_COLUMNS) {
+            writeln!(out, "{line}")?;
         }
         writeln!(out)?;
     }

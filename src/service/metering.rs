@@ -12,7 +12,6 @@ use super::error::ServiceError;
 use super::profiles::ResolvedProfiles;
 use super::{Result, Services};
 use crate::clock::truncate_to_millis;
-use crate::domain::calendar::Day;
 use crate::domain::catalog::{LabelEntry, LabelKind};
 use crate::domain::ids::{ModelLabel, RequestId};
 use crate::domain::money::{MicroUsd, PicoUsd};
@@ -334,13 +333,4 @@ fn status(effective: &Effective, label: &ModelLabel, totals: &LabelTotals) -> Da
         })
     });
     DailyTotalStatus { cost: spend.day.cost, requests: spend.day.requests, quota, status }
-}
-
-/// The day a receipt belongs to, for the answer.
-impl Receipt {
-    /// The organization's local day the submission was charged to.
-    #[must_use]
-    pub fn day(&self) -> Day {
-        self.record.day
-    }
 }
