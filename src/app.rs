@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
 use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
+use uuid::Uuid;
 
 use crate::api::{ApiSettings, ApiState, router};
 use crate::clock::Clock;
@@ -15,6 +17,7 @@ use crate::config::secrets::ResolvedSecrets;
 use crate::domain::pricing::{PriceCatalog, SnapshotError, embedded};
 use crate::ids::Random;
 use crate::service::access::ProvisioningKeys;
+use crate::service::consolidation::Consolidator;
 use crate::service::ingest::Ingest;
 use crate::service::price_refresh::{PriceFeed, PriceListState};
 use crate::service::pricing::Pricer;
@@ -91,8 +94,16 @@ impl App {
             SignedDuration::from_secs(i64::try_from(duration.as_secs()).unwrap_or(i64::MAX))
         };
         let auth = &config.auth;
+        let mut holder = [0; 16];
+        // Without randomness two instances may take each other for themselves and both add up totals: harmless.
+        let _ = parts.random.fill(&mut holder);
+        let consolidator = Consolidator::new(
+            Uuid::from_bytes(holder),
+            Duration::from_secs(config.metering.consolidation_interval_secs),
+        );
         let services = Arc::new(Services {
             ingest: Ingest::start(Arc::clone(&parts.storage), config.metering.queue_capacity),
+            consolidator,
             storage: parts.storage,
             clock: parts.clock,
             random: parts.random,

@@ -29,7 +29,6 @@ pub struct SelectionQuery {
     /// Sum the newest counters instead of using consolidated totals. SQL stores always do.
     #[serde(default)]
     #[param(example = false)]
-    #[allow(dead_code, reason = "totals of a transactional store are never behind")]
     force_check: bool,
 }
 
@@ -254,10 +253,10 @@ impl SelectionResponse {
 pub async fn select_model(
     State(state): State<ApiState>,
     access: SelectionAccess,
-    Query(_query): Query<SelectionQuery>,
+    Query(query): Query<SelectionQuery>,
     headers: HeaderMap,
 ) -> ApiResult<Response> {
-    let answer = state.services.recommend(&access).await?;
+    let answer = state.services.recommend(&access, query.force_check).await?;
     let body = SelectionResponse::new(&answer);
     cacheable(&headers, &body, &body.identity(), answer.refresh_interval_secs, answer.data_lag_secs)
 }

@@ -53,7 +53,7 @@ pub struct Processing {
     /// Counter shard it belongs to.
     #[schema(example = 3)]
     shard_id: u8,
-    /// Seconds until totals include it; 0 where they already do.
+    /// Seconds until totals usually include it; 0 where they already do.
     #[schema(example = 0)]
     expected_aggregation_lag_secs: u64,
     /// Charged cost in micro-USD, rounded half-up; totals add up exact values.
@@ -120,7 +120,7 @@ pub struct DailyTotal {
 }
 
 impl SubmissionResponse {
-    fn new(receipt: &Receipt, answered_at: String) -> Self {
+    fn new(receipt: &Receipt, expected_lag_secs: u64, answered_at: String) -> Self {
         let record = &receipt.record;
         let client = record.cost_source == crate::domain::usage::CostSource::Client;
         let total = &receipt.daily_total;
@@ -136,7 +136,7 @@ impl SubmissionResponse {
             },
             processing: Processing {
                 shard_id: record.shard_id,
-                expected_aggregation_lag_secs: 0,
+                expected_aggregation_lag_secs: expected_lag_secs,
                 cost_usd_micros: record.cost.to_micros_half_up(),
                 server_cost_usd_micros: record.server_cost.filter(|_| client).map(|cost| cost.to_micros_half_up()),
                 pricing: RecordPricing {
@@ -251,7 +251,7 @@ async fn submit_one(state: &ApiState, access: &UsageAccess, submission: Submissi
         .await?
         .pop()
         .ok_or_else(|| ServiceError::Internal("a submission without a result".to_owned()))??;
-    Ok(SubmissionResponse::new(&receipt, instant(state.services.now())))
+    Ok(SubmissionResponse::new(&receipt, state.services.expected_lag_secs(), instant(state.services.now())))
 }
 
 async fn submit_batch<T: SubmissionBody>(

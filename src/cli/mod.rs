@@ -1,6 +1,7 @@
 //! The command line: one file per command with something to it.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to a person")]
 
+mod export;
 mod health;
 mod import;
 mod prices;
@@ -61,8 +62,10 @@ enum Command {
     Serve(ServeArgs),
     /// Bring the store's schema to this version; safe to run twice and from several places at once
     Migrate,
-    /// Import organizations and applications from a YAML or JSON file; idempotent
+    /// Import organizations and applications from a YAML or JSON file, or everything from an export; idempotent
     Import(import::ImportArgs),
+    /// Write configuration, credentials and totals as JSON lines, to import them into another store
+    Export(export::ExportArgs),
     /// Price recorded usage that had no price or a stand-in for one; a dry run without --apply
     Reprice(reprice::RepriceArgs),
     /// Print the OpenAPI document
@@ -153,6 +156,11 @@ fn run(cli: Cli) -> CommandResult {
             logging::init(loaded.config.log.format, &loaded.config.log.level)?;
             runtime()?.block_on(import::run(&loaded.config, args))
         }
+        Command::Export(args) => {
+            let loaded = load(cli.global, None)?;
+            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+            runtime()?.block_on(export::run(&loaded.config, args))
+        }
         Command::Reprice(args) => {
             let loaded = load(cli.global, None)?;
             logging::init(loaded.config.log.format, &loaded.config.log.level)?;
@@ -211,7 +219,9 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 }
 
 async fn open_store(config: &Config) -> Result<Arc<dyn Storage>, CommandError> {
-    let storage = open(config.storage.url.expose()).await.map_err(|error| format!("cannot open the store: {error}"))?;
+    let options = config.storage.options(&config.retention);
+    let storage =
+        open(config.storage.url.expose(), &options).await.map_err(|error| format!("cannot open the store: {error}"))?;
     Ok(storage)
 }
 

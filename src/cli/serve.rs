@@ -23,11 +23,13 @@ use crate::app;
 use crate::config::secrets::{PROVISIONING_KEY_FILE, ResolvedSecrets};
 use crate::config::{Config, Loaded};
 use crate::demo::sample;
+use crate::jobs::consolidation;
 use crate::jobs::price_refresh::{self, Schedule};
 use crate::jobs::purge::{self, PurgePolicy};
 use crate::server::{ServerLimits, serve};
 use crate::service::Services;
 use crate::service::price_refresh::{RefreshPolicy, load};
+use crate::storage::{CacheLifetimes, CachedStorage, Storage};
 
 /// How often old samples of histograms are folded away, as the exporter asks for.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -47,6 +49,11 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     if sqlite || config.storage.auto_migrate {
         storage.migrate().await?;
     }
+    // One process alone reads SQLite in microseconds; what several share is worth a cache.
+    let storage: Arc<dyn Storage> = match config.storage.cache && !sqlite {
+        true => Arc::new(CachedStorage::over(storage, CacheLifetimes::default())),
+        false => storage,
+    };
     let metrics = PrometheusBuilder::new().install_recorder()?;
     let app = Arc::new(wire(config, &secrets, storage, Some(metrics.clone()))?);
     let sample = match with_sample {
@@ -115,8 +122,11 @@ async fn start_jobs(
         batch: retention.purge_batch,
     };
     keep_prices_fresh(config, services, &jobs, stop).await;
-    let (services, stopping) = (Arc::clone(services), stop.clone());
-    jobs.spawn(async move { purge::run(&services, policy, stopping).await });
+    let (purging, stopping) = (Arc::clone(services), stop.clone());
+    jobs.spawn(async move { purge::run(&purging, policy, stopping).await });
+
+    let (adding, stopping) = (Arc::clone(services), stop.clone());
+    jobs.spawn(async move { consolidation::run(&adding, stopping).await });
 
     let (handle, stopping) = (metrics.clone(), stop.clone());
     jobs.spawn(async move {

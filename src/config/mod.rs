@@ -52,7 +52,7 @@ pub use rate_limits::RateLimitsConfig;
 pub use retention::RetentionConfig;
 pub use server::ServerConfig;
 pub use sources::{FILE_NAMES, Sources};
-pub use storage::{StorageConfig, StorageUrl};
+pub use storage::{DynamoDbConfig, PostgresConfig, StorageConfig, StorageUrl};
 
 /// The whole configuration. [`Default`] is what a start without any source of configuration has.
 #[derive(Debug, Clone, Serialize, Deserialize)]

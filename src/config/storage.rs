@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::RetentionConfig;
 use super::key::{Key, Kind};
+use crate::storage::{DynamoDbOptions, PostgresOptions, StorageOptions};
 
 pub(super) const DATA_DIR_KEYS: &[Key] = &[Key::new(
     "data_dir",
@@ -18,7 +21,7 @@ pub(super) const KEYS: &[Key] = &[
         "storage.url",
         // Which of these a build can open is said by `storage::open`.
         Kind::Url {
-            expected: "the address of a store: sqlite://relative/path.db or sqlite:///absolute/path.db",
+            expected: "the address of a store: sqlite://path/to.db, postgres://user@host/database or dynamodb://?region=…",
             accepts: |text| {
                 StorageUrl::SCHEMES.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
             },
@@ -26,7 +29,29 @@ pub(super) const KEYS: &[Key] = &[
         },
     ),
     Key::new("storage.auto_migrate", Kind::Bool),
+    Key::new("storage.cache", Kind::Bool),
+    Key::new("storage.postgres.max_connections", Kind::Int { min: 1, max: 500, unit: "connections" }),
+    Key::new("storage.postgres.acquire_timeout_ms", TIMEOUT),
+    Key::new("storage.postgres.statement_timeout_ms", TIMEOUT),
+    Key::new("storage.postgres.prepared_statements", Kind::Bool),
+    Key::new("storage.dynamodb.attempt_timeout_ms", TIMEOUT),
+    Key::new("storage.dynamodb.operation_timeout_ms", TIMEOUT),
+    Key::new(
+        "storage.dynamodb.tags",
+        Kind::List { expected: "a tag such as team=platform", accepts: |text| tag(text).is_some() },
+    ),
 ];
+
+/// Below the time one commit may take: a longer one would never be waited for.
+const TIMEOUT: Kind = Kind::Int { min: 100, max: 9_000, unit: "milliseconds" };
+
+/// Name and value of a table's tag, within the limits of AWS.
+fn tag(text: &str) -> Option<(&str, &str)> {
+    let (name, value) = text.split_once('=')?;
+    let fits = (1..=128).contains(&name.len()) && value.len() <= 256;
+    let plain = |c: char| c.is_ascii_alphanumeric() || " _.:/+-@".contains(c);
+    (fits && !name.starts_with("aws:") && name.chars().chain(value.chars()).all(plain)).then_some((name, value))
+}
 
 /// Default of `data_dir`.
 pub(super) fn default_data_dir() -> PathBuf {
@@ -42,14 +67,105 @@ pub struct StorageConfig {
     pub url: StorageUrl,
     /// Whether `serve` brings a store to this version's schema by itself. SQLite always does.
     pub auto_migrate: bool,
+    /// Whether a store shared by several instances is read through a cache of a few seconds.
+    pub cache: bool,
+    /// For a PostgreSQL store.
+    pub postgres: PostgresConfig,
+    /// For a DynamoDB store.
+    pub dynamodb: DynamoDbConfig,
+}
+
+/// How a PostgreSQL store is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PostgresConfig {
+    /// Most connections of this instance.
+    pub max_connections: u32,
+    /// Milliseconds to wait for a connection.
+    pub acquire_timeout_ms: u64,
+    /// Milliseconds one attempt of an operation may take.
+    pub statement_timeout_ms: u64,
+    /// Whether statements stay prepared on their connection.
+    pub prepared_statements: bool,
+}
+
+impl Default for PostgresConfig {
+    fn default() -> Self {
+        let PostgresOptions { max_connections, acquire_timeout, statement_timeout, prepared_statements } =
+            PostgresOptions::default();
+        Self {
+            max_connections,
+            acquire_timeout_ms: as_millis(acquire_timeout),
+            statement_timeout_ms: as_millis(statement_timeout),
+            prepared_statements,
+        }
+    }
+}
+
+/// How a DynamoDB store is used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DynamoDbConfig {
+    /// Milliseconds one attempt of a call may take.
+    pub attempt_timeout_ms: u64,
+    /// Milliseconds a call may take with its retries.
+    pub operation_timeout_ms: u64,
+    /// Tags of the tables that `migrate` creates, each `name=value`.
+    pub tags: Vec<String>,
+}
+
+impl Default for DynamoDbConfig {
+    fn default() -> Self {
+        let DynamoDbOptions { attempt_timeout, operation_timeout, .. } = DynamoDbOptions::default();
+        Self {
+            attempt_timeout_ms: as_millis(attempt_timeout),
+            operation_timeout_ms: as_millis(operation_timeout),
+            tags: Vec::new(),
+        }
+    }
+}
+
+fn as_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl StorageConfig {
     /// Defaults for a data directory.
     #[must_use]
     pub fn in_dir(data_dir: &Path) -> Self {
-        Self { url: StorageUrl::in_dir(data_dir), auto_migrate: false }
+        Self {
+            url: StorageUrl::in_dir(data_dir),
+            auto_migrate: false,
+            cache: true,
+            postgres: PostgresConfig::default(),
+            dynamodb: DynamoDbConfig::default(),
+        }
     }
+
+    /// What the store is opened with.
+    #[must_use]
+    pub fn options(&self, retention: &RetentionConfig) -> StorageOptions {
+        let Self { postgres, dynamodb, .. } = self;
+        StorageOptions {
+            postgres: PostgresOptions {
+                max_connections: postgres.max_connections,
+                acquire_timeout: Duration::from_millis(postgres.acquire_timeout_ms),
+                statement_timeout: Duration::from_millis(postgres.statement_timeout_ms),
+                prepared_statements: postgres.prepared_statements,
+            },
+            dynamodb: DynamoDbOptions {
+                attempt_timeout: Duration::from_millis(dynamodb.attempt_timeout_ms),
+                operation_timeout: Duration::from_millis(dynamodb.operation_timeout_ms),
+                usage_days: retention.usage_days,
+                totals_days: retention.daily_totals_days,
+                tags: dynamodb.tags.iter().filter_map(|text| tag(text)).map(owned).collect(),
+            },
+        }
+    }
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 /// `scheme://…` of a known kind of store. It may hold a password, so it is shown without credentials.
@@ -135,6 +251,15 @@ fn sounds_secret(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_tag_has_a_name_and_plain_characters() {
+        assert_eq!(tag("team=platform"), Some(("team", "platform")));
+        assert_eq!(tag("empty="), Some(("empty", "")));
+        for bad in ["team", "=x", "aws:team=x", "team=a\"b"] {
+            assert_eq!(tag(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn an_address_is_shown_without_credentials() {

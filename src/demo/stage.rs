@@ -58,7 +58,7 @@ impl Stage {
             location: None,
             created: false,
         };
-        let storage = open(config.storage.url.expose()).await?;
+        let storage = open(config.storage.url.expose(), &config.storage.options(&config.retention)).await?;
         storage.migrate().await?;
         let clock = Arc::new(ManualClock::at(now));
         let for_app: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;

@@ -1,4 +1,5 @@
 //! Background loops: bounded, and stopped by one signal.
 
+pub mod consolidation;
 pub mod price_refresh;
 pub mod purge;

@@ -147,8 +147,7 @@ pub struct DayAggregates {
 impl Services {
     /// Spend of a day against its quotas. Nothing is stored: looking at a day never moves a fallback.
     ///
-    /// `_force_check` asks for totals that no cache has aged. Every store so far answers from committed totals, so
-    /// there is nothing older to avoid.
+    /// `force_check` adds up totals first, on a store that does not keep them up to date by itself.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] for an unregistered scope, or a past day without usage;
@@ -157,12 +156,15 @@ impl Services {
         &self,
         access: &AggregatesAccess,
         day: RequestedDay,
-        _force_check: bool,
+        force_check: bool,
     ) -> Result<DayAggregates> {
         let (tenant, effective) = self.registered(access.scope()).await?;
         let today = effective.calendar.day_of(self.now());
         let day = day.resolve(today)?;
         let known = TenantLabels::new(&self.catalog, &tenant.profiles);
+        if force_check {
+            self.consolidate_now(effective.scope.org_id, &effective.calendar, day).await?;
+        }
         let (totals, active) = self.totals_and_active_model(&effective, &known, day, today).await?;
         if day < today && !totals.values().any(day::has_usage) {
             return Err(ServiceError::NotFound("usage for this day"));
@@ -170,7 +172,9 @@ impl Services {
         let model_ids = self.model_ids(&effective, &known, &totals).await?;
         let quotas = self.view_quotas(tenant, &effective).await?;
         let activity = self.day_activity(&effective.scope, day).await?;
-        Ok(day::assemble(&model_ids, effective, day, &totals, &quotas, activity, active))
+        let data_lag_secs = if force_check { 0 } else { self.data_lag_secs(activity.updated_at).await? };
+        let assembled = day::assemble(&model_ids, effective, day, &totals, &quotas, activity, active);
+        Ok(DayAggregates { data_lag_secs, ..assembled })
     }
 
     /// Totals of the view and the label in force. Where both belong to the same scope they are read together, so that

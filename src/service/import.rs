@@ -166,7 +166,7 @@ fn app_change(org_id: OrgId, app_id: &AppId, existing: Option<&App>, config: &Ap
 
 /// Names of the top-level fields that differ; all of them for something new. Compared as JSON, the form in which both
 /// are stored, so that a field added later is compared without anybody thinking of this place.
-fn differing<T: serde::Serialize>(before: Option<&T>, after: &T) -> Vec<String> {
+pub(super) fn differing<T: serde::Serialize>(before: Option<&T>, after: &T) -> Vec<String> {
     // What is empty is as good as not there: nobody set it.
     let empty = |value: &Value| value.is_null() || value.as_object().is_some_and(Map::is_empty);
     let object = |value: &T| match serde_json::to_value(value) {

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod aggregates;
+pub mod consolidation;
 pub mod credentials;
 pub mod crypto;
 pub mod error;
@@ -13,6 +14,7 @@ pub mod import;
 pub mod ingest;
 pub mod metering;
 pub mod models;
+pub mod moving;
 pub mod price_refresh;
 pub mod pricing;
 pub mod profiles;
@@ -33,6 +35,7 @@ use crate::ids::Random;
 use crate::storage::{Storage, Tenant};
 
 use self::access::ProvisioningKeys;
+use self::consolidation::Consolidator;
 use self::error::ServiceError;
 use self::ingest::Ingest;
 use self::price_refresh::PriceListState;
@@ -81,6 +84,8 @@ pub struct Services {
     pub provisioning_keys: ProvisioningKeys,
     /// The one way into the usage ledger.
     pub ingest: Ingest,
+    /// Keeps totals fresh where the store does not by itself.
+    pub consolidator: Consolidator,
 }
 
 impl Services {

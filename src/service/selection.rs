@@ -58,19 +58,31 @@ pub struct Recommendation {
     pub quota_resets_at: Timestamp,
 }
 
+/// When an answer was decided, and how old what it was decided on may be.
+struct Age {
+    checked_at: Timestamp,
+    data_lag_secs: u64,
+}
+
 impl Services {
     /// Recommends a model for an application, moving its sticky fallback forward where a quota is spent.
+    ///
+    /// `force_check` adds up totals first, on a store that does not keep them up to date by itself.
     ///
     /// # Errors
     /// [`ServiceError::NotFound`] for an unregistered application, [`ServiceError::QuotaExceeded`] where nothing is
     /// left.
-    pub async fn recommend(&self, access: &SelectionAccess) -> Result<Recommendation> {
+    pub async fn recommend(&self, access: &SelectionAccess, force_check: bool) -> Result<Recommendation> {
         let (tenant, effective) = self.registered(&access.scope()).await?;
         let known = TenantLabels::new(&self.catalog, &tenant.profiles);
         let checked_at = self.now();
         let day = effective.calendar.day_of(checked_at);
         let owner = effective.quota_owner();
+        if force_check {
+            self.consolidate_now(owner.org_id, &effective.calendar, day).await?;
+        }
         let state = self.storage.selection_state(&owner, day).await?;
+        let data_lag_secs = if force_check { 0 } else { self.data_lag_secs(state.updated_at).await? };
         let labels = label_quotas(&effective, &known, &state.totals)?;
         let expires_at = state_expiry(&effective.calendar, day)?;
 
@@ -109,7 +121,8 @@ impl Services {
             }
             let entry = labels.get(index).and_then(|(label, _)| known.get(label)).map(Cow::into_owned);
             let entry = entry.ok_or_else(|| ServiceError::Internal("a recommendation without meaning".to_owned()))?;
-            return self.recommendation(effective, day, checked_at, labels, index, entry, reason, fallback.as_ref());
+            let age = Age { checked_at, data_lag_secs };
+            return self.recommendation(effective, day, age, labels, index, entry, reason, fallback.as_ref());
         }
         Err(ServiceError::Unavailable("the fallback state kept changing".to_owned()))
     }
@@ -119,7 +132,7 @@ impl Services {
         &self,
         effective: Effective,
         day: Day,
-        checked_at: Timestamp,
+        Age { checked_at, data_lag_secs }: Age,
         labels: Vec<(ModelLabel, LabelQuota)>,
         index: usize,
         entry: LabelEntry,
@@ -146,7 +159,7 @@ impl Services {
             } else {
                 effective.refresh_interval_normal_secs.value
             },
-            data_lag_secs: 0,
+            data_lag_secs,
             quota_resets_at: effective.calendar.end_of(day)?,
             labels,
             effective,

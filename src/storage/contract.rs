@@ -7,6 +7,8 @@
 //! * On [`StorageError::Unavailable`] nothing was changed, or repeating the same call is safe.
 //! * Timestamps keep milliseconds. Amounts and tokens are exact.
 
+mod consolidation;
+mod moving;
 mod prices;
 mod profiles;
 mod repricing;
@@ -28,6 +30,8 @@ use crate::domain::selection::FallbackState;
 use crate::domain::tenant::{App, Org};
 use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
 
+pub use consolidation::*;
+pub use moving::*;
 pub use prices::*;
 pub use profiles::*;
 pub use repricing::*;
@@ -37,12 +41,32 @@ pub type Result<T, E = StorageError> = std::result::Result<T, E>;
 
 /// Everything the service keeps.
 pub trait Storage:
-    Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug
+    Tenants
+    + Profiles
+    + Credentials
+    + UsageLedger
+    + Consolidation
+    + Repricing
+    + Fallbacks
+    + Prices
+    + Moving
+    + Maintenance
+    + fmt::Debug
 {
 }
 
-impl<T: Tenants + Profiles + Credentials + UsageLedger + Repricing + Fallbacks + Prices + Maintenance + fmt::Debug>
-    Storage for T
+impl<T> Storage for T where
+    T: Tenants
+        + Profiles
+        + Credentials
+        + UsageLedger
+        + Consolidation
+        + Repricing
+        + Fallbacks
+        + Prices
+        + Moving
+        + Maintenance
+        + fmt::Debug
 {
 }
 
@@ -176,7 +200,7 @@ pub trait Credentials: Send + Sync {
 /// What became of one submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RecordOutcome {
-    /// Committed now. The totals include it.
+    /// Committed now. The totals include it, unless the store [consolidates](Consolidation).
     Accepted(LabelTotals),
     /// The same submission was committed before; nothing changed. The first record, and the totals of its key now.
     Duplicate(Box<UsageRecord>, LabelTotals),
@@ -233,6 +257,9 @@ pub struct DailyTotalKey {
 }
 
 /// Usage records, dedup keys and the totals they add up to.
+///
+/// On a store that [consolidates](Consolidation), every total read here and in [`Fallbacks::selection_state`] is that
+/// of the last consolidation; its promises about totals hold from there on.
 #[async_trait]
 pub trait UsageLedger: Send + Sync {
     /// How to batch for this store.
@@ -244,7 +271,8 @@ pub trait UsageLedger: Send + Sync {
     ///   day and month) change in one atomic step: a crash leaves both or none.
     /// * The first submission of a key counts. A repeat with the same fingerprint is a duplicate, also inside one
     ///   call; with another fingerprint it is a conflict. Concurrent calls, from any instance, agree.
-    /// * One refused record does not affect the others; the good ones commit together.
+    /// * One refused record does not affect the others. The good ones commit together, as far as the store has steps
+    ///   that large.
     /// * `Err` means that nothing of the call was committed, or that repeating it reports what was as duplicates.
     async fn record_usage(&self, records: &[UsageRecord]) -> Result<Vec<RecordOutcome>>;
 
@@ -284,6 +312,8 @@ pub enum FallbackSwap {
 pub struct SelectionState {
     /// Totals of every label with usage in the month.
     pub totals: BTreeMap<ModelLabel, SpendTotals>,
+    /// When any of them last changed; `None` where there are none.
+    pub updated_at: Option<Timestamp>,
     /// The scope's fallback state of the day.
     pub fallback: Option<FallbackState>,
 }
@@ -352,6 +382,9 @@ pub trait Maintenance: Send + Sync {
     async fn migrate(&self) -> Result<u32>;
 
     /// Forgets at most `batch` rows of each kind and answers how many went. Call again until zero.
+    ///
+    /// A store that deletes what expired by itself only takes note, so that what is not deleted yet counts as gone on
+    /// this instance, and answers zero.
     async fn purge(&self, retention: &Retention, batch: u32) -> Result<u64>;
 
     /// Ends all connections. Later calls may fail.

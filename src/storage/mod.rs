@@ -6,11 +6,21 @@
 //!
 //! A further store is one folder here, one arm in [`open`](open::open), and one line in the conformance list.
 
+#[cfg(any(feature = "sql", feature = "dynamodb"))]
+pub(crate) mod amounts;
+pub mod cached;
+#[cfg(any(feature = "sql", feature = "dynamodb"))]
+pub(crate) mod codes;
 pub mod contract;
+#[cfg(feature = "dynamodb")]
+pub mod dynamodb;
 pub mod error;
 pub mod open;
-#[cfg(feature = "sqlite")]
+pub mod options;
+#[cfg(feature = "sql")]
 pub mod sql;
 
+pub use cached::{CacheLifetimes, CachedStorage};
 pub use contract::*;
 pub use error::StorageError;
+pub use options::{DynamoDbOptions, PostgresOptions, StorageOptions};

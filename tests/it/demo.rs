@@ -151,10 +151,10 @@ async fn the_sample_has_an_application_that_fell_back_also_just_after_midnight()
         let (services, _) = services(&store, now).await;
         sample::provision(&services).await.unwrap();
         let caller = services.provisioning_keys.verify("a-provisioning-key-of-tests").unwrap();
-        let chat = services.recommend(&caller.selection(ORG_ID, CHAT.parse().unwrap()).unwrap()).await.unwrap();
+        let chat = services.recommend(&caller.selection(ORG_ID, CHAT.parse().unwrap()).unwrap(), false).await.unwrap();
         assert_eq!((chat.label.as_str(), chat.reason.to_string().as_str()), ("standard", "QUOTA_EXCEEDED_PREMIUM"));
         assert!(chat.tight, "{chat:?}");
-        let writer = services.recommend(&caller.selection(ORG_ID, WRITER.parse().unwrap()).unwrap()).await.unwrap();
+        let writer = services.recommend(&caller.selection(ORG_ID, WRITER.parse().unwrap()).unwrap(), false).await.unwrap();
         assert_eq!((writer.label.as_str(), writer.tight), ("premium", false));
     }
 }

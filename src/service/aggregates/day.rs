@@ -24,7 +24,7 @@ pub(super) fn has_usage(spend: &SpendTotals) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct DayActivity {
     apps: BTreeMap<AppId, Counters>,
-    updated_at: Option<Timestamp>,
+    pub(super) updated_at: Option<Timestamp>,
 }
 
 impl DayActivity {
@@ -74,7 +74,7 @@ pub(super) fn assemble(
         // The read names every label used in the month, so its parts add up to the month.
         month: MonthAggregates { cost: totals.values().map(|spend| spend.month.cost).sum(), quota: quotas.month_total },
         updated_at,
-        // Totals change in the same transaction as the usage they count.
+        // For the caller, who knows the store.
         data_lag_secs: 0,
     }
 }

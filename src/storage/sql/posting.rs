@@ -41,7 +41,7 @@ pub(crate) struct Total {
 /// Totals to write, with their new values and when they changed.
 pub(crate) type ChangedTotals = BTreeMap<TotalKey, (CounterColumns, Timestamp)>;
 
-/// The four totals a record adds to.
+/// The four totals that usage of one application, label and day adds to.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordKeys {
     app_day: TotalKey,
@@ -52,19 +52,22 @@ pub(crate) struct RecordKeys {
 
 impl RecordKeys {
     pub(crate) fn of(record: &UsageRecord) -> Self {
-        let key = |period, app_id| TotalKey {
-            period,
-            org_id: record.org_id,
-            app_id,
-            model_label: record.model_label.clone(),
-        };
-        let (day, month) = (Period::Day(record.day), Period::Month(record.month()));
+        Self::of_parts(record.org_id, &record.app_id, &record.model_label, record.day)
+    }
+
+    pub(crate) fn of_parts(org_id: OrgId, app_id: &AppId, model_label: &ModelLabel, day: Day) -> Self {
+        let key = |period, app_id| TotalKey { period, org_id, app_id, model_label: model_label.clone() };
+        let (day, month) = (Period::Day(day), Period::Month(day.month()));
         Self {
-            app_day: key(day, Some(record.app_id.clone())),
-            app_month: key(month, Some(record.app_id.clone())),
+            app_day: key(day, Some(app_id.clone())),
+            app_month: key(month, Some(app_id.clone())),
             org_day: key(day, None),
             org_month: key(month, None),
         }
+    }
+
+    pub(crate) fn app_day(&self) -> &TotalKey {
+        &self.app_day
     }
 
     pub(crate) fn each(&self) -> [&TotalKey; 4] {

@@ -81,9 +81,9 @@ async fn a_price_set_later_is_shown_by_a_dry_run_and_applied_once() {
     let tokens = [org.token.clone(), chat.token.clone(), mail.token.clone()];
 
     // The operator sets a price and restarts the service.
-    let dir = server.stop().await;
+    let data = server.stop().await;
     let server = TestServer::with(|setup: &mut Setup| {
-        setup.dir = dir;
+        setup.data = data;
         setup.seed = 2;
         setup.priced_label("house", 1_000_000, 500_000);
     })

@@ -158,10 +158,10 @@ async fn tokens_of_an_earlier_signing_secret_stay_good_while_it_is_configured() 
         let chat = first.chat(json!({})).await;
         (format!("{}/model-selection", chat.path), chat.token)
     };
-    let dir = first.stop().await;
+    let data = first.stop().await;
     for (older, status) in [(vec![JWT_SECRET.into()], 200), (Vec::new(), 401)] {
         let server = TestServer::with(|setup| {
-            setup.dir = dir.clone();
+            setup.data = data.clone();
             setup.seed = 2;
             setup.secrets.jwt_secret = "the-next-signing-secret-0123456789-abcd".into();
             setup.secrets.jwt_verification_secrets = older;

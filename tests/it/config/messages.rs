@@ -16,7 +16,7 @@ fn a_bad_value_is_named_with_what_is_expected_and_its_source() {
         ("server.body_limit_bytes", "18446744073709551616", "a whole number of bytes"),
         ("server.cors_origins", "https://a.example/path", "a list, each entry an origin"),
         ("server.cors_origins", "*", "a list, each entry an origin"),
-        ("storage.url", "mysql://db/x", "sqlite://relative/path.db"),
+        ("storage.url", "mysql://db/x", "sqlite://path/to.db"),
         ("storage.auto_migrate", "yes", "true or false"),
         ("auth.access_token_ttl_secs", "-1", "a whole number of seconds from 60 to 86400"),
         ("auth.refresh_token_ttl_secs", "3599", "at least auth.access_token_ttl_secs"),

@@ -315,7 +315,10 @@ pub(super) async fn a_batch_comes_to_what_its_records_one_by_one_come_to(fresh: 
         records
     };
     let (batch, singles) = (in_org(1), in_org(2));
-    let at_once = store.record_usage(&batch).await.unwrap();
+    let mut at_once = Vec::new();
+    for call in batch.chunks(store.ingest_limits().max_batch) {
+        at_once.extend(store.record_usage(call).await.unwrap());
+    }
     let mut one_by_one = Vec::new();
     for record in &singles {
         one_by_one.extend(store.record_usage(std::slice::from_ref(record)).await.unwrap());

@@ -19,6 +19,22 @@ fn keep_all() -> Retention {
     Retention { now: Timestamp::UNIX_EPOCH, usage_before: Timestamp::UNIX_EPOCH, totals_before: day("0001-01-01") }
 }
 
+/// Forgets all there is.
+fn everything() -> Retention {
+    Retention { now: noon_plus(1), usage_before: noon_plus(1), totals_before: day("9999-12-31") }
+}
+
+/// Whether the store deletes what it forgets. One whose backend does that by itself answers zero to every purge.
+fn deletes_rows(store: &dyn Storage) -> bool {
+    store.backend() != "dynamodb"
+}
+
+/// Purges, where the store deletes rows itself this many.
+async fn purge(store: &dyn Storage, retention: &Retention, rows: u64) {
+    let expected = if deletes_rows(store) { rows } else { 0 };
+    assert_eq!(store.purge(retention, 100).await.unwrap(), expected);
+}
+
 pub(super) async fn a_store_has_a_backend_name_and_answers_a_ping(fresh: FreshStore) {
     let store = fresh.instance().await;
     assert!(["sqlite", "postgres", "dynamodb"].contains(&store.backend()));
@@ -109,8 +125,8 @@ pub(super) async fn purge_forgets_usage_and_dedup_keys_recorded_strictly_before_
     }
     store.record_usage(&records).await.unwrap();
     let retention = Retention { usage_before: noon(), ..keep_all() };
-    assert_eq!(store.purge(&retention, 100).await.unwrap(), 1);
-    assert_eq!(store.purge(&retention, 100).await.unwrap(), 0);
+    purge(&*store, &retention, 1).await;
+    purge(&*store, &retention, 0).await;
     for (record, kept) in records.iter().zip([false, true, true]) {
         let stored = store.usage(acme(), &record.app_id, record.request_id).await.unwrap();
         assert_eq!(stored.is_some(), kept);
@@ -131,7 +147,7 @@ pub(super) async fn purge_forgets_old_usage_behind_a_younger_record(fresh: Fresh
         let record = UsageAt { n, millis }.record();
         store.record_usage(&[record]).await.unwrap();
     }
-    assert_eq!(store.purge(&Retention { usage_before: noon(), ..keep_all() }, 100).await.unwrap(), 2);
+    purge(&*store, &Retention { usage_before: noon(), ..keep_all() }, 2).await;
     for (n, kept) in [(1, true), (2, false), (3, true), (4, false)] {
         assert_eq!(store.usage(acme(), &app_id("shop"), request_id(n)).await.unwrap().is_some(), kept);
     }
@@ -155,8 +171,9 @@ pub(super) async fn purge_forgets_totals_of_earlier_days_and_of_months_that_ende
     let dates = ["2025-11-30", "2025-12-31", "2026-01-01", "2026-01-30", "2026-01-31"];
     let records: Vec<_> = dates.iter().zip(1..).map(|(date, n)| usage_on("shop", n, date)).collect();
     store.record_usage(&records).await.unwrap();
-    let purge =
-        async |before: &str| store.purge(&Retention { totals_before: day(before), ..keep_all() }, 100).await.unwrap();
+    let purge = async |before: &str, rows| {
+        purge(&*store, &Retention { totals_before: day(before), ..keep_all() }, rows).await;
+    };
     let months = async || {
         let mut requests = Vec::new();
         for date in ["2025-11-30", "2025-12-31", "2026-01-31"] {
@@ -173,13 +190,13 @@ pub(super) async fn purge_forgets_totals_of_earlier_days_and_of_months_that_ende
         left
     };
     // The last day of a month: that day and its month stay. Each goes for the application and the organization.
-    assert_eq!(purge("2025-11-30").await, 0);
-    assert_eq!(purge("2025-12-31").await, 4);
+    purge("2025-11-30", 0).await;
+    purge("2025-12-31", 4).await;
     assert_eq!((days().await, months().await), (vec![0, 1, 1, 1, 1], vec![0, 1, 3]));
     // The first of the next one: the month has ended.
-    assert_eq!(purge("2026-01-01").await, 4);
+    purge("2026-01-01", 4).await;
     assert_eq!((days().await, months().await), (vec![0, 0, 1, 1, 1], vec![0, 0, 3]));
-    assert_eq!(purge("2026-01-31").await, 4);
+    purge("2026-01-31", 4).await;
     assert_eq!((days().await, months().await), (vec![0, 0, 0, 0, 1], vec![0, 0, 3]));
     // Usage itself is another kind.
     for record in &records {
@@ -214,8 +231,8 @@ pub(super) async fn purge_forgets_expired_revocations_secrets_and_fallback_state
     // One that was taken already goes too.
     store.take_secret(&ClientId::of(app_scope("before")), &[2; 32], noon_plus(-2)).await.unwrap();
     let retention = Retention { now: noon(), ..keep_all() };
-    assert_eq!(store.purge(&retention, 100).await.unwrap(), 3);
-    assert_eq!(store.purge(&retention, 100).await.unwrap(), 0);
+    purge(&*store, &retention, 3).await;
+    purge(&*store, &retention, 0).await;
     assert_eq!(left(&*store, "before", 2).await, [false; 3]);
     assert_eq!(left(&*store, "after", 3).await, [true; 3]);
     // What goes is the expired, not whose it was.
@@ -241,11 +258,14 @@ pub(super) async fn purge_forgets_at_most_a_batch_of_each_kind(fresh: FreshStore
     assert_eq!(month_total(&*store, &org_scope(), day("2025-02-01")).await.requests, 0);
 }
 
-pub(super) async fn purging_an_empty_store_or_an_empty_batch_forgets_nothing(fresh: FreshStore) {
+pub(super) async fn purging_an_empty_store_forgets_nothing(fresh: FreshStore) {
     let store = fresh.migrated().await;
-    let everything = Retention { now: noon_plus(1), usage_before: noon_plus(1), totals_before: day("9999-12-31") };
-    assert_eq!(store.purge(&everything, 100).await.unwrap(), 0);
+    assert_eq!(store.purge(&everything(), 100).await.unwrap(), 0);
+}
+
+pub(super) async fn purging_an_empty_batch_forgets_nothing(fresh: FreshStore) {
+    let store = fresh.migrated().await;
     store.record_usage(&[usage("shop", 1)]).await.unwrap();
-    assert_eq!(store.purge(&everything, 0).await.unwrap(), 0);
+    assert_eq!(store.purge(&everything(), 0).await.unwrap(), 0);
     assert!(store.usage(acme(), &app_id("shop"), request_id(1)).await.unwrap().is_some());
 }

@@ -1,15 +1,29 @@
 //! The storage contract, asserted sentence by sentence against every store.
 //!
-//! Each rule is a function that gets a fresh store. [`every_rule`] lists them; a store joins with one line in
-//! [`conformance_of`], and every rule becomes a test of its own there, on a store of its own. A rule that is missing in
-//! the list is dead code, which the compiler reports.
+//! Each rule is a function that gets a fresh store. [`every_rule`] lists those that hold on every store. What the
+//! contract leaves open, stores decide differently: there is a list for each such kind of store, with the reason why
+//! its rules hold there and not elsewhere. A store joins with one line in [`conformance_of`], and every rule of its lists
+//! becomes a test of its own there, on a store of its own. A rule that is missing in the lists is dead code, which the
+//! compiler reports.
 
 mod concurrency;
+mod consolidation;
 mod credentials;
+#[cfg(feature = "dynamodb")]
+mod dynamodb;
+#[cfg(feature = "dynamodb")]
+mod dynamodb_cost;
+#[cfg(feature = "dynamodb")]
+mod dynamodb_ledger;
+#[cfg(feature = "dynamodb")]
+mod dynamodb_wire;
 mod fallbacks;
 mod ledger;
 mod ledger_overflow;
 mod maintenance;
+mod moving;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod prices;
 mod profiles;
 mod repricing;
@@ -31,10 +45,13 @@ async fn month_total(store: &dyn Storage, scope: &Scope, day: Day) -> Counters {
     totals.values().fold(Counters::default(), |sum, spend| sum.checked_add(&spend.month).unwrap())
 }
 
-/// The stores. One line each.
+/// The stores, one line each, with the lists of rules that hold there besides those that hold everywhere.
 macro_rules! conformance_of {
-    ($($(#[$cfg:meta])* $store:ident => $fresh:path;)+) => {
-        $($(#[$cfg])* mod $store { every_rule!($fresh); })+
+    ($($(#[$cfg:meta])* $store:ident => $fresh:path, $($kind:ident)+;)+) => {
+        $($(#[$cfg])* mod $store {
+            every_rule!($fresh);
+            $(mod $kind { $kind!($fresh); })+
+        })+
     };
 }
 
@@ -126,11 +143,6 @@ macro_rules! every_rule {
                 drift_is_the_signed_sum_of_client_minus_server
             }
             ledger_overflow {
-                a_counter_that_would_leave_its_range_refuses_the_record_and_never_wraps
-                records_that_still_fit_commit_beside_one_that_overflows
-                an_organization_total_can_overflow_where_no_application_total_does
-                a_month_can_overflow_where_no_day_does
-                a_refused_record_leaves_its_request_id_free
                 an_amount_no_counter_can_hold_is_refused
             }
             repricing {
@@ -145,7 +157,6 @@ macro_rules! every_rule {
                 correcting_nothing_answers_nothing
                 the_charged_cost_of_a_client_stays_and_its_drift_follows
                 a_correction_of_what_is_gone_changes_nothing
-                a_correction_that_would_leave_a_counters_range_changes_nothing
                 a_repeated_submission_of_a_corrected_record_is_a_duplicate_with_the_new_figures
                 totals_say_when_they_were_corrected
             }
@@ -170,6 +181,7 @@ macro_rules! every_rule {
                 daily_totals_of_a_range_include_both_ends_and_nothing_else
                 daily_totals_page_strictly_after_a_key_in_every_breakdown
                 daily_totals_say_when_they_last_changed
+                a_selection_says_when_any_of_its_totals_last_changed
             }
             fallbacks {
                 a_scope_starts_without_state
@@ -190,6 +202,20 @@ macro_rules! every_rule {
                 a_later_price_list_replaces_exactly_the_one_it_names
                 of_concurrent_replacements_of_one_price_list_exactly_one_stores
             }
+            moving {
+                an_imported_total_counts_in_the_four_sums_it_belongs_to
+                an_imported_total_is_read_back_as_it_was
+                an_import_adds_to_the_sums_of_usage_counted_here
+                usage_adds_to_what_was_imported
+                a_total_that_an_application_has_already_is_present_and_stays
+                repeating_an_import_changes_nothing
+                of_equal_keys_in_one_import_the_first_counts
+                totals_of_one_import_do_not_affect_each_other_and_outcomes_are_in_order
+                a_full_batch_of_totals_is_imported
+                importing_nothing_answers_nothing
+                a_total_without_application_is_refused
+                of_concurrent_imports_of_one_total_exactly_one_counts
+            }
             maintenance {
                 a_store_has_a_backend_name_and_answers_a_ping
                 schema_status_tells_behind_from_current_and_changes_nothing
@@ -201,8 +227,7 @@ macro_rules! every_rule {
                 purge_forgets_old_usage_behind_a_younger_record
                 purge_forgets_totals_of_earlier_days_and_of_months_that_ended_before
                 purge_forgets_expired_revocations_secrets_and_fallback_states
-                purge_forgets_at_most_a_batch_of_each_kind
-                purging_an_empty_store_or_an_empty_batch_forgets_nothing
+                purging_an_empty_store_forgets_nothing
             }
             concurrency {
                 identical_concurrent_submissions_count_once
@@ -216,9 +241,80 @@ macro_rules! every_rule {
                 of_concurrent_first_fallback_states_exactly_one_is_stored
                 of_concurrent_later_fallback_states_exactly_one_is_stored
                 no_app_outlives_an_org_deleted_at_the_same_time
+                a_call_dropped_half_way_counts_once_when_repeated
+            }
+        }
+    };
+}
+
+/// Stores whose counters are columns of 64 bits, and so refuse what does not fit. Elsewhere counters are wider than any
+/// sum of what records can hold.
+macro_rules! bounded_counters {
+    ($fresh:path) => {
+        tests_of! { $fresh;
+            ledger_overflow {
+                a_counter_that_would_leave_its_range_refuses_the_record_and_never_wraps
+                records_that_still_fit_commit_beside_one_that_overflows
+                an_organization_total_can_overflow_where_no_application_total_does
+                a_month_can_overflow_where_no_day_does
+                a_refused_record_leaves_its_request_id_free
+            }
+            repricing {
+                a_correction_that_would_leave_a_counters_range_changes_nothing
+            }
+            moving {
+                an_import_that_would_leave_a_counters_range_changes_nothing
+            }
+        }
+    };
+}
+
+/// Stores with transactions of any size over everything they hold. The records of a call commit together, and the totals
+/// with them; whoever reads sees one moment. Elsewhere a call takes several steps where it is large, and totals follow
+/// label by label.
+macro_rules! transactions {
+    ($fresh:path) => {
+        tests_of! { $fresh;
+            concurrency {
                 a_reader_never_sees_half_a_batch
                 totals_and_fallback_of_a_selection_are_read_together
-                a_call_dropped_half_way_counts_once_when_repeated
+                a_call_dropped_half_way_is_recorded_whole_or_not_at_all
+            }
+            consolidation {
+                there_is_nothing_to_consolidate
+            }
+        }
+    };
+}
+
+/// Stores that delete what a purge forgets, a batch at a time. Elsewhere the backend deletes what expired, and a purge
+/// only takes note of the limits, so that there are no numbers to check and no batches.
+macro_rules! deleting_by_hand {
+    ($fresh:path) => {
+        tests_of! { $fresh;
+            maintenance {
+                purge_forgets_at_most_a_batch_of_each_kind
+                purging_an_empty_batch_forgets_nothing
+            }
+        }
+    };
+}
+
+/// Stores whose totals follow when they are told to. [`every_rule`] runs on instances that tell them before every read.
+macro_rules! consolidating {
+    ($fresh:path) => {
+        tests_of! { $fresh;
+            consolidation {
+                totals_are_those_of_the_last_consolidation
+                consolidating_again_changes_nothing
+                a_consolidation_is_of_one_day_of_one_organization
+                an_instance_that_saw_less_takes_nothing_back
+                totals_never_go_back_however_many_consolidate
+                corrected_days_are_unconsolidated_until_they_are_consolidated
+                nobody_leads_a_new_store
+                a_lease_is_its_holders_until_it_expires
+                a_holder_renews_its_lease_and_publishes_its_progress
+                of_concurrent_holders_at_most_one_gets_the_lease
             }
         }
     };
@@ -226,5 +322,9 @@ macro_rules! every_rule {
 
 conformance_of! {
     #[cfg(feature = "sqlite")]
-    on_sqlite => crate::support::stores::sqlite;
+    on_sqlite => crate::support::stores::sqlite, bounded_counters transactions deleting_by_hand;
+    #[cfg(feature = "postgres")]
+    on_postgres => crate::support::stores::postgres, bounded_counters transactions deleting_by_hand;
+    #[cfg(feature = "dynamodb")]
+    on_dynamodb => crate::support::stores::dynamodb, consolidating;
 }

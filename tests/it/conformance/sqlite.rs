@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bedrock_cost_keeper::storage::sql::{SqliteOptions, SqliteStorage};
-use bedrock_cost_keeper::storage::{Fallbacks, Maintenance, SchemaStatus, StorageError, Tenants, UsageLedger, open};
+use bedrock_cost_keeper::storage::{
+    Fallbacks, Maintenance, SchemaStatus, StorageError, StorageOptions, Tenants, UsageLedger, open,
+};
 use sqlx::{ConnectOptions, Connection, SqliteConnection};
 use tempfile::TempDir;
 
@@ -194,7 +196,7 @@ async fn a_backup_taken_while_running_is_a_store() {
     storage.record_usage(&[usage("shop", 1)]).await.unwrap();
     let copy = file.directory.path().join("copy.db");
     sqlx::query("VACUUM INTO ?1").bind(copy.to_str().unwrap()).execute(&mut file.shell().await).await.unwrap();
-    let restored = open::open(&format!("sqlite://{}", copy.display())).await.unwrap();
+    let restored = open::open(&format!("sqlite://{}", copy.display()), &StorageOptions::default()).await.unwrap();
     assert_eq!(restored.schema_status().await.unwrap(), SchemaStatus::Current);
     assert_eq!(restored.totals(&org_scope(), day("2026-01-23")).await.unwrap().len(), 1);
 }

@@ -239,3 +239,29 @@ pub(super) async fn daily_totals_say_when_they_last_changed(fresh: FreshStore) {
     store.record_usage(&[at(1, "shop", 1_000)]).await.unwrap();
     assert_eq!(changed().await, [noon_plus(5), noon_plus(9)]);
 }
+
+pub(super) async fn a_selection_says_when_any_of_its_totals_last_changed(fresh: FreshStore) {
+    let store = fresh.migrated().await;
+    let changed = async |scope: &Scope, on: &str| store.selection_state(scope, day(on)).await.unwrap().updated_at;
+    assert_eq!(changed(&org_scope(), "2026-01-23").await, None);
+    let at = |record: UsageRecord, millis| UsageRecord { recorded_at: noon_plus(millis), ..record };
+    store.record_usage(&[at(usage("shop", 1), 5), at(usage_of("shop", 2, "economy"), 3)]).await.unwrap();
+    store.record_usage(&[at(usage("blog", 3), 7)]).await.unwrap();
+    // Another day of the month, and another month.
+    store.record_usage(&[at(usage_on("shop", 4, "2026-01-02"), 6)]).await.unwrap();
+    store.record_usage(&[at(usage_on("mail", 5, "2025-12-31"), 9)]).await.unwrap();
+    for (scope, on, millis) in [
+        (app_scope("shop"), "2026-01-23", Some(6)),
+        (app_scope("shop"), "2026-01-09", Some(6)),
+        (app_scope("blog"), "2026-01-23", Some(7)),
+        (org_scope(), "2026-01-23", Some(7)),
+        (org_scope(), "2025-12-01", Some(9)),
+        (app_scope("mail"), "2026-01-23", None),
+        (app_scope("shop"), "2026-02-01", None),
+    ] {
+        assert_eq!(changed(&scope, on).await, millis.map(noon_plus), "{scope:?} {on}");
+    }
+    // A duplicate changes nothing.
+    store.record_usage(&[at(usage("shop", 1), 99)]).await.unwrap();
+    assert_eq!(changed(&app_scope("shop"), "2026-01-23").await, Some(noon_plus(6)));
+}

@@ -9,7 +9,6 @@ use bedrock_cost_keeper::service::price_refresh::{
     FeedError, PriceFeed, RefreshError, RefreshPolicy, Refreshed, load, refresh,
 };
 use serde_json::json;
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::fixtures::{PUBLISHED, Products, later, publication};
@@ -17,6 +16,7 @@ use super::imitation::{Misbehaviour, PricingApi};
 use super::{feed, feed_with, limits};
 use crate::support::faulty::Fault;
 use crate::support::server::{TestServer, request_id};
+use crate::support::stores::{self, FreshStore};
 use crate::support::tenants::usage;
 
 const NEXT_DAY: &str = "2026-01-24T15:31:00Z";
@@ -200,8 +200,8 @@ async fn after_a_restart_without_aws_the_stored_list_counts_up_to_its_greatest_a
     let server = TestServer::start().await;
     let api = PricingApi::serving(later(PUBLISHED, "\"Nova Pro\"", "0.0008000000", "0.0009000000")).await;
     refreshed(&server, &api).await.unwrap();
-    let dir = server.stop().await;
-    let server = TestServer::with(|setup| (setup.dir, setup.seed) = (dir, 2)).await;
+    let data = server.stop().await;
+    let server = TestServer::with(|setup| (setup.data, setup.seed) = (data, 2)).await;
     assert_eq!(nova_pro(&server), (800_000, PriceSource::Embedded), "off, nothing is loaded");
     load(&server.app.services, policy()).await.unwrap();
     assert_eq!(nova_pro(&server), (900_000, PriceSource::Cached));
@@ -218,9 +218,9 @@ async fn after_a_restart_without_aws_the_stored_list_counts_up_to_its_greatest_a
 
 #[tokio::test]
 async fn two_instances_share_one_list() {
-    let dir = Arc::new(tempfile::tempdir().unwrap());
-    let start = |dir: Arc<TempDir>, seed| TestServer::with(move |setup| (setup.dir, setup.seed) = (dir, seed));
-    let (here, there) = (start(Arc::clone(&dir), 1).await, start(dir, 2).await);
+    let data = Arc::new(stores::of_the_api().await);
+    let start = |data: Arc<FreshStore>, seed| TestServer::with(move |setup| (setup.data, setup.seed) = (data, seed));
+    let (here, there) = (start(Arc::clone(&data), 1).await, start(data, 2).await);
     let api = PricingApi::serving(publication()).await;
     refreshed(&here, &api).await.unwrap();
     let requests = api.requests();

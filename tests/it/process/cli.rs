@@ -66,8 +66,13 @@ fn a_bad_configuration_refuses_the_start_and_says_what_where_and_why() {
 }
 
 #[test]
-fn a_store_this_version_does_not_have_is_refused_with_what_can_be_used() {
-    for url in ["postgres://user:hunter2@db/keeper", "dynamodb://?region=us-east-1"] {
+#[cfg(all(feature = "postgres", feature = "dynamodb"))]
+fn a_store_that_cannot_be_reached_is_named_without_its_password() {
+    // Nobody listens on port 9 of this machine.
+    for url in [
+        "postgres://user:hunter2@127.0.0.1:9/keeper",
+        "dynamodb://key:hunter2@?region=us-east-1&endpoint=http://127.0.0.1:9",
+    ] {
         let output = command(dir().path())
             .env("COST_KEEPER_STORAGE__URL", url)
             .env("COST_KEEPER_AUTH__JWT_SECRET", "8f2b6c1d9e7a4b3c8f2b6c1d9e7a4b3c8f2b6c1d9e7a4b3c")
@@ -76,7 +81,8 @@ fn a_store_this_version_does_not_have_is_refused_with_what_can_be_used() {
             .output()
             .unwrap();
         let message = stderr(&output);
-        assert!(!output.status.success() && message.contains("sqlite://") && !message.contains("hunter2"), "{message}");
+        assert!(!output.status.success() && message.contains("error: "), "{message}");
+        assert!(!message.contains("hunter2"), "{message}");
     }
 }
 

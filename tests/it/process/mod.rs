@@ -1,8 +1,12 @@
 //! The binary as its users run it.
 
+#[cfg(feature = "sqlite")]
 mod cli;
+#[cfg(feature = "sqlite")]
 mod crash;
+#[cfg(feature = "sqlite")]
 mod reprice;
+#[cfg(feature = "sqlite")]
 mod stop;
 
 use bedrock_cost_keeper::clock::{Clock as _, SystemClock};
@@ -12,11 +16,15 @@ use crate::support::process::Served;
 
 pub(crate) const ORG: &str = "550e8400-e29b-41d4-a716-446655440000";
 
+/// A process lives by the real clock: a zone that is far from its midnight keeps a test inside one day.
+pub(crate) fn timezone_far_from_midnight() -> &'static str {
+    let hour = SystemClock.now().as_second().rem_euclid(86_400) / 3_600;
+    if (6..18).contains(&hour) { "UTC" } else { "Etc/GMT-12" }
+}
+
 /// Provisions one application and answers an access token for it.
 pub(crate) async fn provision(client: &reqwest::Client, url: &str, key: &str) -> String {
-    // The process lives by the real clock: a zone that is far from its midnight keeps a test inside one day.
-    let hour = SystemClock.now().as_second().rem_euclid(86_400) / 3_600;
-    let timezone = if (6..18).contains(&hour) { "UTC" } else { "Etc/GMT-12" };
+    let timezone = timezone_far_from_midnight();
     let org = json!({
         "org_name": "Acme", "timezone": timezone, "quota_scope": "APP",
         "model_ordering": ["premium"], "quotas": {"premium": 1_000_000_000_u64},

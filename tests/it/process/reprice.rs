@@ -4,7 +4,7 @@ use bedrock_cost_keeper::domain::money::PicoUsd;
 use bedrock_cost_keeper::domain::pricing::PricingStatus;
 use bedrock_cost_keeper::domain::tokens::TokenCounts;
 use bedrock_cost_keeper::domain::usage::{RecordPricing, UsageRecord};
-use bedrock_cost_keeper::storage::open;
+use bedrock_cost_keeper::storage::{StorageOptions, open};
 
 use crate::support::process::{run, stderr, stdout};
 use crate::support::samples::{acme, app_id, day, label, usage};
@@ -42,7 +42,7 @@ async fn reprice_shows_first_and_applies_once_whatever_the_number_of_records() {
     std::fs::write(dir.path().join("cost-keeper.yaml"), CONFIG).unwrap();
     assert!(run(dir.path(), &["migrate"]).status.success());
     let database = dir.path().join("data/cost-keeper.db");
-    let store = open::open(&format!("sqlite://{}", database.display())).await.unwrap();
+    let store = open::open(&format!("sqlite://{}", database.display()), &StorageOptions::default()).await.unwrap();
     // More than one call of the service looks at.
     for n in 0..12_u128 {
         let records: Vec<_> = (0..200).map(|m| unpriced("shop", n * 200 + m, "2026-01-22")).collect();
@@ -65,7 +65,7 @@ async fn reprice_shows_first_and_applies_once_whatever_the_number_of_records() {
     let nothing = stdout(&run(dir.path(), &["reprice", "--apply"]));
     assert_eq!(nothing, "0 unpriced or estimated records: 0 corrected, 0 unchanged\ndone\n");
 
-    let store = open::open(&format!("sqlite://{}", database.display())).await.unwrap();
+    let store = open::open(&format!("sqlite://{}", database.display()), &StorageOptions::default()).await.unwrap();
     for (app, on, requests) in [("shop", "2026-01-22", 2_400_u64), ("blog", "2026-01-23", 1)] {
         let totals = store.label_totals(acme(), &app_id(app), &label("house"), day(on)).await.unwrap();
         assert_eq!((totals.app.day.requests, totals.app.day.unpriced_requests), (requests, 0));

@@ -113,9 +113,9 @@ async fn what_was_accepted_survives_a_restart() {
         chat.selection().await.ok(200);
         (chat.path.clone(), chat.token.clone())
     };
-    let dir = server.stop().await;
+    let data = server.stop().await;
     let again = TestServer::with(|setup| {
-        setup.dir = dir;
+        setup.data = data;
         setup.seed = 2;
     })
     .await;

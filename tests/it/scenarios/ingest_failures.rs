@@ -212,10 +212,10 @@ async fn stopping_finishes_requests_in_flight() {
         tokio::task::yield_now().await;
         store.open_gate();
     };
-    let (reply, dir, ()) = tokio::join!(answer, server.stop(), open);
+    let (reply, data, ()) = tokio::join!(answer, server.stop(), open);
     reply.ok(202);
     let again = TestServer::with(|setup| {
-        setup.dir = dir;
+        setup.data = data;
         setup.seed = 2;
     })
     .await;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -14,14 +15,16 @@ use bedrock_cost_keeper::domain::selection::FallbackState;
 use bedrock_cost_keeper::domain::tenant::{App, Org};
 use bedrock_cost_keeper::domain::usage::{LabelTotals, SpendTotals, UsageRecord};
 use bedrock_cost_keeper::storage::{
-    Breakdown, Credentials, DailyTotal, DailyTotalKey, FallbackSwap, Fallbacks, IngestLimits, Maintenance, NewClient,
-    Prices, ProfileCreation, Profiles, RecordOutcome, Reprice, RepriceFilter, RepriceOutcome, RepricePosition,
-    Repricing, Retention, Revocation, SchemaStatus, SelectionState, Storage, StorageError, StoredPrices, TakenSecret,
-    Tenant, Tenants, TokenState, UsageLedger,
+    Breakdown, Consolidation, ConsolidationLease, DailyTotal, DailyTotalKey, FallbackSwap, Fallbacks, IngestLimits,
+    Maintenance, Moving, NewClient, Prices, ProfileCreation, RecordOutcome, Reprice, RepriceFilter, RepriceOutcome,
+    RepricePosition, Repricing, Retention, Revocation, SchemaStatus, SelectionState, Storage, StorageError,
+    StoredPrices, TakenSecret, Tenant, Tenants, TokenState, TotalImport, UsageLedger,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
 use uuid::Uuid;
+
+use super::pass_on::pass_on;
 
 type Result<T> = std::result::Result<T, StorageError>;
 
@@ -59,31 +62,43 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct FaultyStore {
     inner: Arc<dyn Storage>,
+    /// Whether totals are always up to date, whatever the store inside needs for that.
+    settled: bool,
     record_fault: Mutex<Option<Fault>>,
     next_record_fault: Mutex<Option<Fault>>,
     read_fault: Mutex<Option<Fault>>,
     gate_open: watch::Sender<bool>,
     record_calls: watch::Sender<usize>,
+    pages: AtomicUsize,
+    largest_page: AtomicUsize,
 }
 
 impl FaultyStore {
     pub(crate) fn over(inner: Arc<dyn Storage>) -> Self {
         Self {
             inner,
+            settled: false,
             record_fault: Mutex::default(),
             next_record_fault: Mutex::default(),
             read_fault: Mutex::default(),
             gate_open: watch::Sender::new(true),
             record_calls: watch::Sender::new(0),
+            pages: AtomicUsize::new(0),
+            largest_page: AtomicUsize::new(0),
         }
     }
 
-    /// How `record_usage` and `reprice_usage` fail from now on.
+    /// Over an instance whose totals are always up to date.
+    pub(crate) fn over_settled(inner: Arc<dyn Storage>) -> Self {
+        Self { settled: true, ..Self::over(inner) }
+    }
+
+    /// How `record_usage`, `reprice_usage` and `import_totals` fail from now on.
     pub(crate) fn fail_records(&self, fault: impl Into<Option<Fault>>) {
         *self.record_fault.lock().unwrap() = fault.into();
     }
 
-    /// How the next `record_usage` or `reprice_usage` fails; those after it do not.
+    /// How the next `record_usage`, `reprice_usage` or `import_totals` fails; those after it do not.
     pub(crate) fn fail_next_record(&self, fault: Fault) {
         *self.next_record_fault.lock().unwrap() = Some(fault);
     }
@@ -111,6 +126,16 @@ impl FaultyStore {
     pub(crate) async fn record_called(&self, times: usize) {
         let mut calls = self.record_calls.subscribe();
         tokio::time::timeout(PATIENCE, calls.wait_for(|calls| *calls >= times)).await.expect("it is called").unwrap();
+    }
+
+    /// How often `daily_totals` was called.
+    pub(crate) fn pages(&self) -> usize {
+        self.pages.load(Ordering::Relaxed)
+    }
+
+    /// Most totals that were asked for, or handed over, in one call.
+    pub(crate) fn largest_page(&self) -> usize {
+        self.largest_page.load(Ordering::Relaxed)
     }
 
     fn take_record_fault(&self) -> Option<Fault> {
@@ -163,7 +188,51 @@ impl UsageLedger for FaultyStore {
         after: Option<&DailyTotalKey>,
         limit: u32,
     ) -> Result<Vec<DailyTotal>> {
+        self.pages.fetch_add(1, Ordering::Relaxed);
+        self.largest_page.fetch_max(limit as usize, Ordering::Relaxed);
         self.inner.daily_totals(org_id, breakdown, days, after, limit).await
+    }
+}
+
+#[async_trait]
+impl Consolidation for FaultyStore {
+    fn consolidates(&self) -> bool {
+        !self.settled && self.inner.consolidates()
+    }
+
+    async fn consolidate(&self, org_id: OrgId, day: Day) -> Result<bool> {
+        self.read()?;
+        self.inner.consolidate(org_id, day).await
+    }
+
+    async fn unconsolidated(&self, limit: u32) -> Result<Vec<(OrgId, Day)>> {
+        self.read()?;
+        self.inner.unconsolidated(limit).await
+    }
+
+    async fn consolidation_lease(&self) -> Result<Option<ConsolidationLease>> {
+        self.read()?;
+        self.inner.consolidation_lease().await
+    }
+
+    async fn lease_consolidation(&self, lease: &ConsolidationLease, now: Timestamp) -> Result<bool> {
+        self.read()?;
+        self.inner.lease_consolidation(lease, now).await
+    }
+}
+
+#[async_trait]
+impl Moving for FaultyStore {
+    async fn import_totals(&self, org_id: OrgId, totals: &[DailyTotal]) -> Result<Vec<TotalImport>> {
+        self.largest_page.fetch_max(totals.len(), Ordering::Relaxed);
+        match self.take_record_fault() {
+            None => self.inner.import_totals(org_id, totals).await,
+            Some(Fault::AnswerLost) => {
+                self.inner.import_totals(org_id, totals).await?;
+                Err(Fault::AnswerLost.error())
+            }
+            Some(fault) => Err(fault.error()),
+        }
     }
 }
 
@@ -230,51 +299,7 @@ impl Tenants for FaultyStore {
     }
 }
 
-#[async_trait]
-impl Profiles for FaultyStore {
-    async fn create_profile(&self, profile: &InferenceProfile, max: u32) -> Result<ProfileCreation> {
-        self.inner.create_profile(profile, max).await
-    }
-
-    async fn profiles(&self, org_id: OrgId, app_id: &AppId) -> Result<Vec<InferenceProfile>> {
-        self.inner.profiles(org_id, app_id).await
-    }
-
-    async fn delete_profile(&self, org_id: OrgId, app_id: &AppId, label: &ModelLabel) -> Result<bool> {
-        self.inner.delete_profile(org_id, app_id, label).await
-    }
-
-    async fn common_profiles(&self, org_id: OrgId) -> Result<BTreeMap<ModelLabel, ProfileArn>> {
-        self.inner.common_profiles(org_id).await
-    }
-}
-
-#[async_trait]
-impl Credentials for FaultyStore {
-    async fn credential(&self, client_id: &ClientId) -> Result<Option<ClientCredential>> {
-        self.inner.credential(client_id).await
-    }
-
-    async fn replace_credential(&self, client: &NewClient, expected_version: u64) -> Result<()> {
-        self.inner.replace_credential(client, expected_version).await
-    }
-
-    async fn set_token_epoch(&self, client_id: &ClientId, epoch: Uuid) -> Result<bool> {
-        self.inner.set_token_epoch(client_id, epoch).await
-    }
-
-    async fn take_secret(&self, client_id: &ClientId, token_hash: &[u8; 32], now: Timestamp) -> Result<TakenSecret> {
-        self.inner.take_secret(client_id, token_hash, now).await
-    }
-
-    async fn revoke(&self, revocation: Revocation, expires_at: Timestamp) -> Result<()> {
-        self.inner.revoke(revocation, expires_at).await
-    }
-
-    async fn token_state(&self, client_id: &ClientId, session: Uuid, token: Uuid) -> Result<TokenState> {
-        self.inner.token_state(client_id, session, token).await
-    }
-}
+pass_on!(FaultyStore => Profiles Credentials);
 
 #[async_trait]
 impl Fallbacks for FaultyStore {

@@ -13,10 +13,9 @@ use bedrock_cost_keeper::domain::catalog::LabelKind;
 use bedrock_cost_keeper::ids::SequenceRng;
 use bedrock_cost_keeper::server::{ServerLimits, serve};
 use bedrock_cost_keeper::service::profiles::memo::ProfileResolver;
-use bedrock_cost_keeper::storage::{Maintenance as _, open};
+use bedrock_cost_keeper::storage::{Maintenance as _, StorageOptions, open};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::Method;
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -24,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client::{Call, Reply};
 use super::faulty::FaultyStore;
+use super::stores::{self, FreshStore};
 
 /// What the clock shows at the start: 10:30:45 in New York.
 pub(crate) const NOW: &str = "2026-01-23T15:30:45Z";
@@ -40,14 +40,15 @@ pub(crate) struct Setup {
     /// Knows what is behind opaque inference profiles.
     pub(crate) profile_resolver: Option<Arc<dyn ProfileResolver>>,
     pub(crate) migrate: bool,
-    /// Holds the store; pass that of an earlier server to start on its data.
-    pub(crate) dir: Arc<TempDir>,
+    /// The data; pass that of an earlier server to start on it, or that of a running one for a further instance.
+    pub(crate) data: Arc<FreshStore>,
+    pub(crate) storage_options: StorageOptions,
     /// Seed of the random sequence. Two lives of one store need different ones.
     pub(crate) seed: u64,
 }
 
 impl Setup {
-    fn new() -> Self {
+    fn over(data: Arc<FreshStore>) -> Self {
         let secrets = ResolvedSecrets {
             provisioning_keys: vec![ADMIN_KEY.into(), "a-second-provisioning-key-123456".into()],
             jwt_secret: JWT_SECRET.into(),
@@ -61,7 +62,8 @@ impl Setup {
             metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
             profile_resolver: None,
             migrate: true,
-            dir: Arc::new(tempfile::tempdir().unwrap()),
+            data,
+            storage_options: StorageOptions::default(),
             seed: 1,
         }
     }
@@ -103,7 +105,7 @@ pub(crate) struct TestServer {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) store: Arc<FaultyStore>,
     pub(crate) app: Arc<App>,
-    dir: Arc<TempDir>,
+    data: Arc<FreshStore>,
     address: SocketAddr,
     http: reqwest::Client,
     request_ids: AtomicU32,
@@ -116,11 +118,24 @@ impl TestServer {
         Self::with(|_| {}).await
     }
 
+    /// On a store of the kind that the API is tested on, whose totals are always up to date.
     pub(crate) async fn with(configure: impl FnOnce(&mut Setup)) -> Self {
-        let mut setup = Setup::new();
+        let mut setup = Setup::over(Arc::new(stores::of_the_api().await));
         configure(&mut setup);
-        let url = format!("sqlite://{}", setup.dir.path().join("keeper.db").display());
-        let store = Arc::new(FaultyStore::over(open::open(&url).await.unwrap()));
+        let store = FaultyStore::over_settled(setup.data.instance().await);
+        Self::over(setup, store).await
+    }
+
+    /// On this store, as the binary opens it.
+    pub(crate) async fn on(data: Arc<FreshStore>, configure: impl FnOnce(&mut Setup)) -> Self {
+        let mut setup = Setup::over(data);
+        configure(&mut setup);
+        let opened = open::open(setup.data.url(), &setup.storage_options).await.unwrap();
+        Self::over(setup, FaultyStore::over(opened)).await
+    }
+
+    async fn over(setup: Setup, store: FaultyStore) -> Self {
+        let store = Arc::new(store);
         if setup.migrate {
             store.migrate().await.unwrap();
         }
@@ -147,7 +162,7 @@ impl TestServer {
             clock,
             store,
             app,
-            dir: setup.dir,
+            data: setup.data,
             address,
             http,
             request_ids: AtomicU32::new(0),
@@ -157,12 +172,12 @@ impl TestServer {
     }
 
     /// Stops as the binary does: requests in flight finish, the queue is committed, the store is closed.
-    pub(crate) async fn stop(mut self) -> Arc<TempDir> {
+    pub(crate) async fn stop(mut self) -> Arc<FreshStore> {
         self.app.start_draining();
         self.stop.cancel();
         self.serving.take().unwrap().await.unwrap();
         self.app.stop().await;
-        Arc::clone(&self.dir)
+        Arc::clone(&self.data)
     }
 
     pub(crate) fn at(&self, instant: &str) {

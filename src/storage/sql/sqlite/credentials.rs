@@ -6,13 +6,12 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::SqliteStorage;
-use super::rows::CredentialRow;
-use super::tenants::{expected_version_column, version_column};
 use crate::domain::credential::{ClientCredential, SealedSecret};
 use crate::domain::ids::{AppId, ClientId};
 use crate::storage::contract::{Credentials, NewClient, Result, Revocation, TakenSecret, TokenState};
 use crate::storage::error::StorageError;
 use crate::storage::sql::columns::millis;
+use crate::storage::sql::rows::{CredentialRow, expected_version_column, version_column};
 
 #[async_trait]
 impl Credentials for SqliteStorage {

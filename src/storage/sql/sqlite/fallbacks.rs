@@ -5,23 +5,22 @@ use jiff::Timestamp;
 use sqlx::SqliteConnection;
 
 use super::SqliteStorage;
-use super::rows::FallbackRow;
-use super::tenants::version_column;
 use super::totals::scope_totals;
 use crate::domain::calendar::Day;
 use crate::domain::ids::{ModelLabel, Scope};
 use crate::domain::selection::{FallbackReason, FallbackState};
 use crate::storage::contract::{FallbackSwap, Fallbacks, Result, SelectionState};
 use crate::storage::sql::columns::{app_key, millis};
+use crate::storage::sql::rows::{FallbackRow, version_column};
 
 #[async_trait]
 impl Fallbacks for SqliteStorage {
     async fn selection_state(&self, scope: &Scope, day: Day) -> Result<SelectionState> {
         let mut transaction = self.read().await?;
-        let totals = scope_totals(&mut transaction, scope, day).await?;
+        let (totals, updated_at) = scope_totals(&mut transaction, scope, day).await?;
         let fallback = find(&mut transaction, scope, day).await?;
         transaction.commit().await?;
-        Ok(SelectionState { totals, fallback })
+        Ok(SelectionState { totals, updated_at, fallback })
     }
 
     async fn fallback(&self, scope: &Scope, day: Day) -> Result<Option<FallbackState>> {

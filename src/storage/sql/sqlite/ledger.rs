@@ -8,7 +8,6 @@ use sqlx::query_builder::{QueryBuilder, Separated};
 use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use super::SqliteStorage;
-use super::rows::{CounterRow, UsageRow, counter_columns, usage_columns};
 use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ModelLabel, OrgId, RequestId, Scope};
 use crate::domain::usage::{LabelTotals, SpendTotals, UsageKey, UsageRecord};
@@ -19,6 +18,7 @@ use crate::storage::error::StorageError;
 use crate::storage::sql::columns::{self, RecordAmounts, app_key, app_of_key, instant, millis};
 use crate::storage::sql::error::corrupt;
 use crate::storage::sql::posting::{ChangedTotals, Period, Posting, Total, TotalKey, totals_to_read};
+use crate::storage::sql::rows::{CounterRow, UsageRow, counter_columns, usage_columns};
 
 #[async_trait]
 impl UsageLedger for SqliteStorage {
@@ -61,7 +61,7 @@ impl UsageLedger for SqliteStorage {
 
     async fn totals(&self, scope: &Scope, day: Day) -> Result<BTreeMap<ModelLabel, SpendTotals>> {
         let mut connection = self.readers.acquire().await?;
-        super::totals::scope_totals(&mut connection, scope, day).await
+        Ok(super::totals::scope_totals(&mut connection, scope, day).await?.0)
     }
 
     async fn label_totals(&self, org_id: OrgId, app_id: &AppId, label: &ModelLabel, day: Day) -> Result<LabelTotals> {

@@ -21,12 +21,12 @@ impl Maintenance for SqliteStorage {
 
     async fn schema_status(&self) -> Result<SchemaStatus> {
         let mut transaction = self.read().await?;
-        migrate::status(&mut transaction, &migrate::sqlite_runner()).await
+        migrate::sqlite::status(&mut transaction, &migrate::sqlite::runner()).await
     }
 
     async fn migrate(&self) -> Result<u32> {
         let mut transaction = self.write().await?;
-        let steps = migrate::run(&mut transaction, &migrate::sqlite_runner()).await?;
+        let steps = migrate::sqlite::run(&mut transaction, &migrate::sqlite::runner()).await?;
         transaction.commit().await?;
         Ok(steps)
     }

@@ -9,18 +9,17 @@
 //! | module | holds |
 //! |---|---|
 //! | `pool` | opening, settings, transactions |
-//! | `rows` | rows as domain values |
-//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `maintenance` | the traits of the contract |
+//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `moving`, `maintenance` | the traits of the contract |
 
 mod credentials;
 mod fallbacks;
 mod ledger;
 mod maintenance;
+mod moving;
 mod pool;
 mod prices;
 mod profiles;
 mod repricing;
-mod rows;
 mod tenants;
 mod totals;
 

@@ -6,13 +6,13 @@ use async_trait::async_trait;
 use sqlx::SqliteConnection;
 
 use super::SqliteStorage;
-use super::rows::ProfileRow;
 use crate::domain::ids::{AppId, ModelLabel, OrgId};
 use crate::domain::profile::{InferenceProfile, ProfileArn};
 use crate::storage::contract::{ProfileCreation, Profiles, Result};
 use crate::storage::error::StorageError;
 use crate::storage::sql::columns::millis;
 use crate::storage::sql::error::corrupt;
+use crate::storage::sql::rows::ProfileRow;
 
 pub(super) const PROFILES_OF_APP: &str = "SELECT org_id, app_id, profile_label, arn, description, created_at \
      FROM inference_profiles WHERE org_id = ?1 AND app_id = ?2 ORDER BY profile_label";

@@ -6,12 +6,12 @@ use sqlx::SqliteConnection;
 
 use super::SqliteStorage;
 use super::ledger::{read_stored, read_totals, write_totals};
-use super::rows::{UsageRow, usage_columns};
 use crate::domain::ids::AppId;
 use crate::domain::usage::UsageRecord;
 use crate::storage::contract::{Reprice, RepriceFilter, RepriceOutcome, RepricePosition, Repricing, Result};
 use crate::storage::sql::columns::{self, RecordAmounts};
 use crate::storage::sql::repricing::{Correction, totals_to_read};
+use crate::storage::sql::rows::{UsageRow, usage_columns};
 
 /// One organization's repriceable records: a range of the partial index.
 pub(super) const ONE_ORG: &str = concat!(

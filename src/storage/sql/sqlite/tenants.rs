@@ -6,12 +6,12 @@ use sqlx::SqliteConnection;
 use super::SqliteStorage;
 use super::credentials::insert_client;
 use super::profiles::find_profiles;
-use super::rows::{AppRow, OrgRow};
 use crate::domain::ids::{AppId, OrgId, Scope};
 use crate::domain::tenant::{App, Org};
 use crate::storage::contract::{NewClient, Result, Tenant, Tenants};
 use crate::storage::error::StorageError;
 use crate::storage::sql::columns::millis;
+use crate::storage::sql::rows::{AppRow, OrgRow, expected_version_column, to_json, version_column};
 
 #[async_trait]
 impl Tenants for SqliteStorage {
@@ -189,19 +189,4 @@ async fn find_app(connection: &mut SqliteConnection, org_id: OrgId, app_id: &App
     .fetch_optional(connection)
     .await?;
     row.map(App::try_from).transpose()
-}
-
-fn to_json<T: serde::Serialize>(config: &T) -> Result<String> {
-    // Cannot fail for our types: maps have string keys.
-    serde_json::to_string(config).map_err(|_| StorageError::Backend("the configuration is not JSON".to_owned()))
-}
-
-/// A version to store.
-pub(super) fn version_column(version: u64) -> Result<i64> {
-    i64::try_from(version).map_err(|_| StorageError::Backend("version out of range".to_owned()))
-}
-
-/// A version to compare with: one that no row can have is a conflict.
-pub(super) fn expected_version_column(version: u64) -> Result<i64> {
-    i64::try_from(version).map_err(|_| StorageError::Conflict)
 }

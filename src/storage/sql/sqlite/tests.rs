@@ -126,9 +126,9 @@ async fn a_page_of_repriceable_records_starts_at_its_position_and_needs_no_sorti
 async fn of_older_repriceable_records_with_cache_writes_the_time_to_live_counts_as_assumed() {
     let directory = tempfile::tempdir().unwrap();
     let storage = SqliteStorage::open(&directory.path().join("keeper.db")).await.unwrap();
-    let before = migrate::sqlite_runner().set_target(refinery::Target::Version(3));
+    let before = migrate::sqlite::runner().set_target(refinery::Target::Version(3));
     let mut transaction = storage.write().await.unwrap();
-    migrate::run(&mut transaction, &before).await.unwrap();
+    migrate::sqlite::run(&mut transaction, &before).await.unwrap();
     for (n, (status, written)) in [("PRICED", 5), ("ESTIMATED", 5), ("UNPRICED", 5), ("UNPRICED", 0)].iter().enumerate()
     {
         sqlx::query(

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
+use jiff::Timestamp;
 use sqlx::{FromRow, SqliteConnection};
 
-use super::rows::{CounterRow, counter_columns};
 use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ModelLabel, OrgId, Scope};
 use crate::domain::usage::{LabelTotals, SpendTotals};
@@ -13,6 +13,7 @@ use crate::storage::contract::{Breakdown, DailyTotal, DailyTotalKey, Result};
 use crate::storage::error::StorageError;
 use crate::storage::sql::columns::{app_key, app_of_key, instant};
 use crate::storage::sql::error::corrupt;
+use crate::storage::sql::rows::{CounterRow, counter_columns};
 
 #[derive(FromRow)]
 struct PeriodRow {
@@ -21,14 +22,15 @@ struct PeriodRow {
     model_label: String,
     #[sqlx(flatten)]
     counters: CounterRow,
+    updated_at: i64,
 }
 
-/// Day and month totals of every label with usage in the month.
+/// Day and month totals of every label with usage in the month, and when any of them last changed.
 pub(super) async fn scope_totals(
     connection: &mut SqliteConnection,
     scope: &Scope,
     day: Day,
-) -> Result<BTreeMap<ModelLabel, SpendTotals>> {
+) -> Result<(BTreeMap<ModelLabel, SpendTotals>, Option<Timestamp>)> {
     let rows: Vec<PeriodRow> = sqlx::query_as(concat!(
         "SELECT 0 AS is_day, app_id, model_label, ",
         counter_columns!(),
@@ -43,12 +45,15 @@ pub(super) async fn scope_totals(
     .bind(app_key(scope.app_id.as_ref()))
     .fetch_all(connection)
     .await?;
+    let updated_at = rows.iter().map(|row| row.updated_at).max();
+    let updated_at =
+        updated_at.map(|millis| instant(millis).ok_or_else(|| corrupt("totals.updated_at"))).transpose()?;
     let mut totals: BTreeMap<ModelLabel, SpendTotals> = BTreeMap::new();
     for row in rows {
         let label = row.model_label.parse().map_err(|_| corrupt("totals.model_label"))?;
         put(totals.entry(label).or_default(), row.is_day, row.counters)?;
     }
-    Ok(totals)
+    Ok((totals, updated_at))
 }
 
 /// Application and organization totals of one label.

@@ -1,4 +1,5 @@
-//! Rows as domain values. What cannot be one is [`StorageError::Corrupt`], named by column, never quoted.
+//! Rows as domain values, the same for every database. What cannot be one is [`StorageError::Corrupt`], named by column,
+//! never quoted.
 
 use sqlx::FromRow;
 use uuid::Uuid;
@@ -33,13 +34,34 @@ macro_rules! counter_columns {
     };
 }
 
-pub(super) use {counter_columns, usage_columns};
+pub(crate) use {counter_columns, usage_columns};
+
+/// Configuration to store.
+pub(crate) fn to_json<T: serde::Serialize>(config: &T) -> Result<String, StorageError> {
+    // Cannot fail for our types: maps have string keys.
+    serde_json::to_string(config).map_err(|_| StorageError::Backend("the configuration is not JSON".to_owned()))
+}
+
+/// A version to store.
+pub(crate) fn version_column(version: u64) -> Result<i64, StorageError> {
+    i64::try_from(version).map_err(|_| StorageError::Backend("version out of range".to_owned()))
+}
+
+/// A version to compare with: one that no row can have is a conflict.
+pub(crate) fn expected_version_column(version: u64) -> Result<i64, StorageError> {
+    i64::try_from(version).map_err(|_| StorageError::Conflict)
+}
+
+/// A number that is never negative.
+fn unsigned(value: i64) -> Option<u64> {
+    u64::try_from(value).ok()
+}
 
 #[derive(FromRow)]
-pub(super) struct OrgRow {
+pub(crate) struct OrgRow {
     org_id: Uuid,
     config: String,
-    version: u64,
+    version: i64,
     created_at: i64,
     updated_at: i64,
 }
@@ -52,7 +74,7 @@ impl TryFrom<OrgRow> for Org {
             org_id: OrgId(row.org_id),
             // The error of the JSON reader quotes what it read; its place is enough.
             config: serde_json::from_str(&row.config).map_err(|e| corrupt(&format!("orgs.config:{}", e.column())))?,
-            version: row.version,
+            version: unsigned(row.version).ok_or_else(|| corrupt("orgs.version"))?,
             created_at: instant(row.created_at).ok_or_else(|| corrupt("orgs.created_at"))?,
             updated_at: instant(row.updated_at).ok_or_else(|| corrupt("orgs.updated_at"))?,
         })
@@ -60,13 +82,13 @@ impl TryFrom<OrgRow> for Org {
 }
 
 #[derive(FromRow)]
-pub(super) struct AppRow {
-    org_id: Uuid,
-    app_id: String,
-    config: String,
-    version: u64,
-    created_at: i64,
-    updated_at: i64,
+pub(crate) struct AppRow {
+    pub(crate) org_id: Uuid,
+    pub(crate) app_id: String,
+    pub(crate) config: String,
+    pub(crate) version: i64,
+    pub(crate) created_at: i64,
+    pub(crate) updated_at: i64,
 }
 
 impl TryFrom<AppRow> for App {
@@ -77,7 +99,7 @@ impl TryFrom<AppRow> for App {
             org_id: OrgId(row.org_id),
             app_id: row.app_id.parse().map_err(|_| corrupt("apps.app_id"))?,
             config: serde_json::from_str(&row.config).map_err(|e| corrupt(&format!("apps.config:{}", e.column())))?,
-            version: row.version,
+            version: unsigned(row.version).ok_or_else(|| corrupt("apps.version"))?,
             created_at: instant(row.created_at).ok_or_else(|| corrupt("apps.created_at"))?,
             updated_at: instant(row.updated_at).ok_or_else(|| corrupt("apps.updated_at"))?,
         })
@@ -85,13 +107,13 @@ impl TryFrom<AppRow> for App {
 }
 
 #[derive(FromRow)]
-pub(super) struct ProfileRow {
-    org_id: Uuid,
-    app_id: String,
-    profile_label: String,
-    arn: String,
-    description: String,
-    created_at: i64,
+pub(crate) struct ProfileRow {
+    pub(crate) org_id: Uuid,
+    pub(crate) app_id: String,
+    pub(crate) profile_label: String,
+    pub(crate) arn: String,
+    pub(crate) description: String,
+    pub(crate) created_at: i64,
 }
 
 impl TryFrom<ProfileRow> for InferenceProfile {
@@ -111,7 +133,7 @@ impl TryFrom<ProfileRow> for InferenceProfile {
 }
 
 #[derive(FromRow)]
-pub(super) struct CredentialRow {
+pub(crate) struct CredentialRow {
     client_id: String,
     current_salt: Vec<u8>,
     current_hash: Vec<u8>,
@@ -119,7 +141,7 @@ pub(super) struct CredentialRow {
     previous_hash: Option<Vec<u8>>,
     previous_expires_at: Option<i64>,
     token_epoch: Uuid,
-    version: u64,
+    version: i64,
     created_at: i64,
 }
 
@@ -141,7 +163,7 @@ impl TryFrom<CredentialRow> for ClientCredential {
                 .ok_or_else(|| corrupt("credentials.current_hash"))?,
             previous,
             token_epoch: row.token_epoch,
-            version: row.version,
+            version: unsigned(row.version).ok_or_else(|| corrupt("credentials.version"))?,
             created_at: instant(row.created_at).ok_or_else(|| corrupt("credentials.created_at"))?,
         })
     }
@@ -152,14 +174,14 @@ fn secret_hash(salt: &[u8], hash: &[u8]) -> Option<SecretHash> {
 }
 
 #[derive(FromRow)]
-pub(super) struct FallbackRow {
+pub(crate) struct FallbackRow {
     model_label: String,
-    model_index: u16,
+    model_index: i32,
     previous_model_label: String,
     reason: String,
     reason_label: Option<String>,
     activated_at: i64,
-    version: u64,
+    version: i64,
 }
 
 impl TryFrom<FallbackRow> for FallbackState {
@@ -175,20 +197,20 @@ impl TryFrom<FallbackRow> for FallbackState {
         };
         Ok(Self {
             model_label: row.model_label.parse().map_err(|_| corrupt("fallback_states.model_label"))?,
-            model_index: row.model_index,
+            model_index: u16::try_from(row.model_index).map_err(|_| corrupt("fallback_states.model_index"))?,
             previous_model_label: row
                 .previous_model_label
                 .parse()
                 .map_err(|_| corrupt("fallback_states.previous_model_label"))?,
             reason,
             activated_at: instant(row.activated_at).ok_or_else(|| corrupt("fallback_states.activated_at"))?,
-            version: row.version,
+            version: unsigned(row.version).ok_or_else(|| corrupt("fallback_states.version"))?,
         })
     }
 }
 
 #[derive(FromRow)]
-pub(super) struct CounterRow {
+pub(crate) struct CounterRow {
     cost_micros: i64,
     cost_residue: i64,
     drift_micros: i64,
@@ -225,7 +247,7 @@ impl TryFrom<CounterRow> for Counters {
 }
 
 #[derive(FromRow)]
-pub(super) struct UsageRow {
+pub(crate) struct UsageRow {
     org_id: Uuid,
     app_id: String,
     request_id: Uuid,
@@ -240,11 +262,11 @@ pub(super) struct UsageRow {
     cost_residue: i64,
     server_cost_micros: Option<i64>,
     server_cost_residue: Option<i64>,
-    input_tokens: u64,
-    output_tokens: u64,
-    cache_read_input_tokens: u64,
-    cache_write_input_tokens: u64,
-    cache_write_1h_tokens: u64,
+    input_tokens: i64,
+    output_tokens: i64,
+    cache_read_input_tokens: i64,
+    cache_write_input_tokens: i64,
+    cache_write_1h_tokens: i64,
     cache_ttl_assumed: bool,
     pricing_status: String,
     price_source: Option<String>,
@@ -253,7 +275,7 @@ pub(super) struct UsageRow {
     calling_region: Option<String>,
     service_tier: String,
     latency: String,
-    shard_id: u8,
+    shard_id: i16,
 }
 
 impl TryFrom<UsageRow> for UsageRecord {
@@ -261,6 +283,7 @@ impl TryFrom<UsageRow> for UsageRecord {
 
     fn try_from(row: UsageRow) -> Result<Self, StorageError> {
         let bad = |column: &str| corrupt(&format!("usage_records.{column}"));
+        let tokens = |value: i64, column: &str| unsigned(value).ok_or_else(|| bad(column));
         let server_cost = match (row.server_cost_micros, row.server_cost_residue) {
             (None, None) => None,
             (Some(micros), Some(residue)) => {
@@ -286,11 +309,11 @@ impl TryFrom<UsageRow> for UsageRecord {
             cost: PicoUsd::from_columns(row.cost_micros, row.cost_residue).ok_or_else(|| bad("cost_micros"))?,
             server_cost,
             tokens: TokenCounts {
-                input: row.input_tokens,
-                output: row.output_tokens,
-                cache_read: row.cache_read_input_tokens,
-                cache_write: row.cache_write_input_tokens,
-                cache_write_1h: row.cache_write_1h_tokens,
+                input: tokens(row.input_tokens, "input_tokens")?,
+                output: tokens(row.output_tokens, "output_tokens")?,
+                cache_read: tokens(row.cache_read_input_tokens, "cache_read_input_tokens")?,
+                cache_write: tokens(row.cache_write_input_tokens, "cache_write_input_tokens")?,
+                cache_write_1h: tokens(row.cache_write_1h_tokens, "cache_write_1h_tokens")?,
             },
             cache_ttl_assumed: row.cache_ttl_assumed,
             pricing: RecordPricing {
@@ -302,7 +325,7 @@ impl TryFrom<UsageRow> for UsageRecord {
             calling_region: row.calling_region,
             service_tier: columns::service_tier_of(&row.service_tier).ok_or_else(|| bad("service_tier"))?,
             latency: columns::latency_of(&row.latency).ok_or_else(|| bad("latency"))?,
-            shard_id: row.shard_id,
+            shard_id: u8::try_from(row.shard_id).map_err(|_| bad("shard_id"))?,
         })
     }
 }

@@ -1,0 +1,53 @@
+//! Several instances, each a process of its own, on one store.
+//!
+//! Every rule runs on each store that several instances can share.
+
+mod exactness;
+mod instances;
+mod kill;
+mod leadership;
+mod visibility;
+
+/// Each rule, on each shared store.
+macro_rules! on_every_shared_store {
+    ($($area:ident { $($rule:ident)+ })+) => {
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                super::$area::$rule(crate::support::stores::postgres().await).await;
+            })+)+
+        }
+        #[cfg(feature = "dynamodb")]
+        mod on_dynamodb {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                super::$area::$rule(crate::support::stores::dynamodb().await).await;
+            })+)+
+        }
+    };
+}
+
+on_every_shared_store! {
+    exactness {
+        fifty_thousand_mixed_submissions_with_retries_count_exactly_once
+    }
+    visibility {
+        instances_started_at_once_on_an_empty_store_bring_it_up_to_date
+        a_revoked_token_is_refused_here_at_once_and_elsewhere_within_five_seconds
+        a_changed_configuration_is_seen_here_at_once_and_elsewhere_within_five_seconds
+        every_instance_falls_back_to_the_same_model_and_stays_there
+    }
+    kill {
+        killing_instances_at_random_moments_loses_nothing_and_doubles_nothing
+    }
+}
+
+#[cfg(feature = "dynamodb")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_instance_adds_up_totals_when_the_one_that_did_is_killed() {
+    leadership::another_instance_adds_up_totals_when_the_one_that_did_is_killed(
+        crate::support::stores::dynamodb().await,
+    )
+    .await;
+}
