@@ -1,5 +1,6 @@
 //! What anybody may ask, and metrics.
 
+use bedrock_cost_keeper::storage::Maintenance as _;
 use serde_json::json;
 
 use crate::support::faulty::{Fault, INTERNALS};
@@ -25,7 +26,7 @@ async fn health_tells_whether_the_store_answers_without_telling_secrets() {
     assert_eq!((reply.str("status"), reply.str("service")), ("healthy", "bedrock-cost-keeper"));
     assert_eq!((reply.str("version"), reply.str("timestamp")), (env!("CARGO_PKG_VERSION"), "2026-01-23T15:30:45Z"));
     let database = &reply["database"];
-    assert_eq!((&database["status"], &database["backend"]), (&json!("connected"), &json!("sqlite")));
+    assert_eq!((&database["status"], &database["backend"]), (&json!("connected"), &json!(server.store.backend())));
     assert!(database["latency_ms"].is_u64() && database.get("error").is_none());
     for fault in [Fault::Unavailable, Fault::Backend] {
         server.store.fail_reads(fault);

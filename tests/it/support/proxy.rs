@@ -148,6 +148,11 @@ impl Proxy {
         self.arm(times, Some(operation), Action::DropAnswer);
     }
 
+    /// Every HTTP request for an operation is answered as if it had succeeded, and does not reach the server.
+    pub(crate) fn ignore(&self, operation: &str) {
+        self.arm(usize::MAX, Some(operation), Action::Answer(http::nothing()));
+    }
+
     fn arm(&self, times: usize, operation: Option<&str>, action: Action) {
         if times > 0 {
             let fault = HttpFault { operation: operation.map(str::to_owned), left: times, action };

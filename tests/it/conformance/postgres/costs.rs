@@ -140,10 +140,10 @@ async fn no_operation_reads_more_than_it_needs_however_much_there_is() {
         s.token_state(&client_id, Uuid::from_u128(1), Uuid::from_u128(2)).await.unwrap()
     });
     measure!("a revocation", at most 10, |s| {
-        s.revoke(Revocation::Token(Uuid::from_u128(fresh())), noon_plus(1)).await.unwrap()
+        s.revoke(Revocation::Token(Uuid::from_u128(fresh())), noon_plus(1)).await.unwrap();
     });
     measure!("a swap", at most 10, |s| {
-        s.swap_fallback(&app_scope("app7"), today, &state("economy", 1), noon_plus(1)).await.unwrap()
+        s.swap_fallback(&app_scope("app7"), today, &state("economy", 1), noon_plus(1)).await.unwrap();
     });
     // Two labels on 29 days, and a look at each period; the 400 applications beside do not count.
     measure!("days of one scope", at most 100, |s| {

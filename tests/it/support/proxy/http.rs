@@ -73,15 +73,24 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Option<Request>, ()> {
     Ok((bytes.len() >= length).then_some(Request { operation, length, body_at }))
 }
 
-/// An answer with status 400.
-fn bad_request(body: &Value) -> Vec<u8> {
+fn response(status: &str, body: &Value) -> Vec<u8> {
     let body = body.to_string();
     format!(
-        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: FAULT\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: application/x-amz-json-1.0\r\nx-amzn-RequestId: FAULT\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()
+}
+
+/// An answer with status 400.
+fn bad_request(body: &Value) -> Vec<u8> {
+    response("400 Bad Request", body)
+}
+
+/// A success that says nothing.
+pub(super) fn nothing() -> Vec<u8> {
+    response("200 OK", &json!({}))
 }
 
 /// The type of an error, in full.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use super::super::proxy::Proxy;
 use super::{Guard, Signal, directory_with, fresh_directory, on_a_free_port, path_directories, unique_word};
 
 /// The endpoint of a server that is running already, as `http://host:port`. Tables are created in it, and deleted again.
@@ -145,7 +146,6 @@ fn programs() -> Result<PathBuf, String> {
 
 /// The server that all tests of this process share.
 struct Shared {
-    endpoint: String,
     address: SocketAddr,
     _server: Option<DynamoDbServer>,
 }
@@ -155,17 +155,32 @@ fn shared() -> &'static Shared {
     let shared = SHARED.get_or_init(|| match std::env::var(ENDPOINT_VARIABLE) {
         Ok(endpoint) if !endpoint.is_empty() => {
             let authority = endpoint.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
-            let address = authority.and_then(|authority| authority.to_socket_addrs().ok()?.next());
-            let address = address.ok_or_else(|| format!("{ENDPOINT_VARIABLE} must be http://host:port"))?;
-            Ok(Shared { endpoint, address, _server: None })
+            let server = authority.and_then(|authority| authority.to_socket_addrs().ok()?.next());
+            let server = server.ok_or_else(|| format!("{ENDPOINT_VARIABLE} must be http://host:port"))?;
+            Ok(Shared { address: deleting_nothing(server), _server: None })
         }
         _ => {
             let server = DynamoDbServer::try_start(Data::Memory)?;
-            let address = server.address();
-            Ok(Shared { endpoint: format!("http://{address}"), address, _server: Some(server) })
+            Ok(Shared { address: server.address(), _server: Some(server) })
         }
     });
     shared.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// A proxy, for the rest of this process, in front of a server whose clock is right: nobody gets to tell it what expires,
+/// for it would delete what tests write at instants that have passed.
+fn deleting_nothing(server: SocketAddr) -> SocketAddr {
+    let (tell, told) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let proxy = Proxy::to(server).await;
+            proxy.ignore("UpdateTimeToLive");
+            tell.send(proxy.address()).expect("somebody waits for it");
+            std::future::pending::<()>().await;
+        });
+    });
+    told.recv().expect("the proxy starts")
 }
 
 /// Room for tables that nobody else uses. They are deleted with its value.
@@ -186,7 +201,7 @@ impl FreshTables {
 
     /// The URL of a store there.
     pub(crate) fn url(&self) -> String {
-        url(&shared().endpoint, &self.access_key, &self.prefix)
+        url(&format!("http://{}", shared().address), &self.access_key, &self.prefix)
     }
 
     /// Their names.

@@ -128,6 +128,11 @@ impl Guard {
         &self.directory
     }
 
+    /// The server's process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.with_orders(|orders| orders.pid)
+    }
+
     /// Stops the server and returns when its process is gone.
     pub(crate) fn stop(&self, signal: Signal) {
         self.with_orders(|orders| assert_eq!(orders.give(&format!("stop {}", signal.name())), "stopped"));
@@ -163,8 +168,7 @@ impl Guard {
         if !Path::new("/proc/self/stat").exists() {
             return true;
         }
-        let pid = self.with_orders(|orders| orders.pid);
-        std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        std::fs::read_to_string(format!("/proc/{}/stat", self.pid()))
             .is_ok_and(|stat| stat.rsplit(')').next().is_some_and(|rest| !rest.trim_start().starts_with('Z')))
     }
 
@@ -190,10 +194,6 @@ mod tests {
         Guard::start(super::super::fresh_directory("guard"), Signal::Kill, &["sleep".to_owned(), "600".to_owned()])
     }
 
-    fn pid(guard: &Guard) -> u32 {
-        guard.with_orders(|orders| orders.pid)
-    }
-
     fn exists(pid: u32) -> bool {
         Command::new("kill").args(["-0", &pid.to_string()]).stderr(Stdio::null()).status().unwrap().success()
     }
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn a_dropped_guard_has_stopped_its_server_and_removed_the_directory() {
         let guard = sleeping();
-        let (pid, directory) = (pid(&guard), guard.directory().to_owned());
+        let (pid, directory) = (guard.pid(), guard.directory().to_owned());
         assert!(exists(pid) && directory.exists());
         drop(guard);
         assert!(!exists(pid) && !directory.exists());
@@ -210,11 +210,11 @@ mod tests {
     #[test]
     fn a_server_outlives_its_stop_and_start_in_the_same_directory() {
         let guard = sleeping();
-        let first = pid(&guard);
+        let first = guard.pid();
         guard.stop(Signal::Kill);
         assert!(!exists(first) && guard.directory().exists());
         guard.start_again();
-        let second = pid(&guard);
+        let second = guard.pid();
         assert!(second != first && exists(second));
         drop(guard);
         assert!(!exists(second));

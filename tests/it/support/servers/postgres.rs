@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
@@ -92,24 +92,29 @@ impl PostgresServer {
     /// [`Signal::Int`] ends connections and stops in order, [`Signal::Quit`] stops at once.
     pub(crate) fn stop(&self, signal: Signal) {
         self.guard.stop(signal);
-        // After a kill its last line would still say that the server is ready.
-        let _ = fs::remove_file(self.pid_file());
     }
 
     /// Starts it again on the same port and data, and waits until it answers.
     pub(crate) fn start_again(&self) {
-        self.guard.start_again();
-        self.wait_until_ready().unwrap_or_else(|error| panic!("PostgreSQL could not be started again: {error}"));
-    }
-
-    fn pid_file(&self) -> PathBuf {
-        self.guard.directory().join("data/postmaster.pid")
+        let begin = Instant::now();
+        loop {
+            self.guard.start_again();
+            match self.wait_until_ready() {
+                Ok(()) => return,
+                // After a kill it ends at once as long as processes of its former life are there.
+                Err(_) if begin.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(100)),
+                Err(error) => panic!("PostgreSQL could not be started again: {error}"),
+            }
+        }
     }
 
     fn wait_until_ready(&self) -> Result<(), String> {
-        // The eighth line is the state.
-        let ready = |text: &str| text.lines().nth(7).is_some_and(|state| state.trim() == "ready");
-        self.guard.wait_until(PATIENCE, || fs::read_to_string(self.pid_file()).is_ok_and(|text| ready(&text)))
+        // The first line is the process, the eighth its state; after a kill those of the former process are still there.
+        let pid = self.guard.pid().to_string();
+        let ready =
+            |text: &str| text.lines().next() == Some(&pid) && text.lines().nth(7).map(str::trim) == Some("ready");
+        let file = self.guard.directory().join("data/postmaster.pid");
+        self.guard.wait_until(PATIENCE, || fs::read_to_string(&file).is_ok_and(|text| ready(&text)))
     }
 }
 
@@ -208,7 +213,11 @@ impl FreshDatabase {
     pub(crate) async fn create() -> Self {
         let name = unique_word();
         let shared = shared();
-        shared.admin.run(create(&name, shared.owner)).await.unwrap_or_else(|error| panic!("{error}"));
+        let plain = create(&name, shared.owner);
+        // Copied as files it takes a quarter of the time. PostgreSQL 14 always does so and does not know the words.
+        if shared.admin.run(format!("{plain} STRATEGY FILE_COPY")).await.is_err() {
+            shared.admin.run(plain).await.unwrap_or_else(|error| panic!("{error}"));
+        }
         Self { name }
     }
 
