@@ -20,8 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What only wiring may name: a backend, by its module.
-const BACKENDS: &[&str] =
-    &["storage::sql", "storage::dynamodb", "SqliteStorage", "PostgresStorage", "DynamoDbStorage"];
+const BACKENDS: &[&str] = &["storage::sql", "storage::dynamodb", "SqliteStorage", "PostgresStorage", "DynamoDbStorage"];
 
 fn rust_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(directory).unwrap() {

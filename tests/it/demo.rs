@@ -154,7 +154,8 @@ async fn the_sample_has_an_application_that_fell_back_also_just_after_midnight()
         let chat = services.recommend(&caller.selection(ORG_ID, CHAT.parse().unwrap()).unwrap(), false).await.unwrap();
         assert_eq!((chat.label.as_str(), chat.reason.to_string().as_str()), ("standard", "QUOTA_EXCEEDED_PREMIUM"));
         assert!(chat.tight, "{chat:?}");
-        let writer = services.recommend(&caller.selection(ORG_ID, WRITER.parse().unwrap()).unwrap(), false).await.unwrap();
+        let writer =
+            services.recommend(&caller.selection(ORG_ID, WRITER.parse().unwrap()).unwrap(), false).await.unwrap();
         assert_eq!((writer.label.as_str(), writer.tight), ("premium", false));
     }
 }

@@ -347,7 +347,11 @@ async fn a_run_that_was_interrupted_is_completed_by_repeating_it() {
     server.store.fail_next_record(Fault::AnswerLost);
     reprice(&server, json!({"dry_run": false})).await.error(503, "SERVICE_UNAVAILABLE");
     let step = u64::try_from(server.store.ingest_limits().max_batch.min(250)).unwrap();
-    assert_eq!(spent(&chat).await, [json!(step * 1900), json!(600 - step), json!(step * 1900)], "one step was committed");
+    assert_eq!(
+        spent(&chat).await,
+        [json!(step * 1900), json!(600 - step), json!(step * 1900)],
+        "one step was committed"
+    );
     let some = reprice(&server, json!({"dry_run": false, "limit": 100})).await.ok(200);
     assert_eq!(counts(&some), [100, 100, 0, 0, 0]);
     let rest = apply(&server).await;

@@ -249,6 +249,7 @@ macro_rules! every_rule {
 
 /// Stores whose counters are columns of 64 bits, and so refuse what does not fit. Elsewhere counters are wider than any
 /// sum of what records can hold.
+#[cfg_attr(not(feature = "sql"), allow(unused_macros))]
 macro_rules! bounded_counters {
     ($fresh:path) => {
         tests_of! { $fresh;
@@ -272,6 +273,7 @@ macro_rules! bounded_counters {
 /// Stores with transactions of any size over everything they hold. The records of a call commit together, and the totals
 /// with them; whoever reads sees one moment. Elsewhere a call takes several steps where it is large, and totals follow
 /// label by label.
+#[cfg_attr(not(feature = "sql"), allow(unused_macros))]
 macro_rules! transactions {
     ($fresh:path) => {
         tests_of! { $fresh;
@@ -289,6 +291,7 @@ macro_rules! transactions {
 
 /// Stores that delete what a purge forgets, a batch at a time. Elsewhere the backend deletes what expired, and a purge
 /// only takes note of the limits, so that there are no numbers to check and no batches.
+#[cfg_attr(not(feature = "sql"), allow(unused_macros))]
 macro_rules! deleting_by_hand {
     ($fresh:path) => {
         tests_of! { $fresh;
@@ -301,6 +304,7 @@ macro_rules! deleting_by_hand {
 }
 
 /// Stores whose totals follow when they are told to. [`every_rule`] runs on instances that tell them before every read.
+#[cfg_attr(not(feature = "dynamodb"), allow(unused_macros))]
 macro_rules! consolidating {
     ($fresh:path) => {
         tests_of! { $fresh;

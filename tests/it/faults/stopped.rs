@@ -56,7 +56,10 @@ async fn a_postgres_server_that_crashes_under_load_loses_nothing_that_was_accept
     use crate::support::servers::postgres::PostgresServer;
     let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap();
     let crash = || tokio::task::block_in_place(|| server.stop(Signal::Quit));
-    stopped_and_started(server.url(), Stop::AtAnyMoment, crash, || tokio::task::block_in_place(|| server.start_again())).await;
+    stopped_and_started(server.url(), Stop::AtAnyMoment, crash, || {
+        tokio::task::block_in_place(|| server.start_again())
+    })
+    .await;
 }
 
 // DynamoDB never keeps a part of a transaction, but DynamoDB Local does when it is stopped in the middle of one.
@@ -66,5 +69,8 @@ async fn a_dynamodb_that_is_stopped_under_load_loses_nothing_that_was_accepted()
     use crate::support::servers::dynamodb::DynamoDbServer;
     let server = tokio::task::spawn_blocking(DynamoDbServer::start).await.unwrap();
     let stop = || tokio::task::block_in_place(|| server.stop());
-    stopped_and_started(server.url(), Stop::BetweenWrites, stop, || tokio::task::block_in_place(|| server.start_again())).await;
+    stopped_and_started(server.url(), Stop::BetweenWrites, stop, || {
+        tokio::task::block_in_place(|| server.start_again())
+    })
+    .await;
 }

@@ -138,7 +138,7 @@ impl Connection<'_> {
                         to_server.shutdown().await?;
                     } else if now.mode == Mode::BlackHole {
                         self.broken = true;
-                    } else if !self.from_client(bytes, &now) {
+                    } else if !self.hear(bytes, &now) {
                         return Ok(());
                     }
                 }
@@ -160,7 +160,7 @@ impl Connection<'_> {
     }
 
     /// Takes what the client said; `false` where that ends the connection.
-    fn from_client(&mut self, bytes: &[u8], now: &State) -> bool {
+    fn hear(&mut self, bytes: &[u8], now: &State) -> bool {
         self.request.extend_from_slice(bytes);
         if self.protocol == Protocol::Unknown {
             self.protocol = match http::is_http(&self.request) {

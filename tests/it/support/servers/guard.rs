@@ -12,7 +12,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 /// Its arguments: the directory, the signal that ends the server for good, then the server's command. Each order is
-/// answered by one line.
+/// answered by one line. A server that ignores the signal it was to stop at is killed after half a minute.
 const SHELL: &str = r#"
 directory=$1 end=$2
 shift 2
@@ -26,7 +26,11 @@ while read -r order signal; do
   case $order in
     stop)
       kill -s "$signal" "$server" 2>/dev/null
+      (sleep 30; kill -s KILL "$server") >/dev/null 2>&1 &
+      patience=$!
       wait "$server" 2>/dev/null
+      kill "$patience" 2>/dev/null
+      server=
       echo stopped
       ;;
     start)
@@ -35,8 +39,10 @@ while read -r order signal; do
       ;;
   esac
 done
-kill -s "$end" "$server" 2>/dev/null
-wait "$server" 2>/dev/null
+if [ -n "$server" ]; then
+  kill -s "$end" "$server" 2>/dev/null
+  wait "$server" 2>/dev/null
+fi
 rm -rf "$directory"
 "#;
 

@@ -265,7 +265,8 @@ impl Admin {
         self.queue(sql).await.expect("every statement is answered")
     }
 
-    /// For where nothing can be awaited. What went wrong is printed: a test that fails already must not panic again.
+    /// For where nothing can be awaited. What went wrong is printed.
+    #[allow(clippy::print_stderr, reason = "a test that fails already must not panic again")]
     fn run_blocking(&self, sql: &str) {
         let answered = self.queue(sql.to_owned());
         let waiting = std::thread::spawn(move || answered.blocking_recv());
