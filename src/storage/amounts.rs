@@ -3,6 +3,7 @@
 //! A value that does not fit is `None` here and refused by the caller: it never wraps. Stores agree on what they refuse,
 //! also where one of them could hold more.
 
+#[cfg(any(test, feature = "sql"))]
 use crate::domain::money::{CostDrift, PicoUsd};
 use crate::domain::usage::{Counters, UsageRecord};
 

@@ -1,6 +1,7 @@
 //! Processes that share a store, and a client that talks to any of them.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -14,9 +15,7 @@ use crate::support::stores::FreshStore;
 const KEY: &str = "b7d1f0a2c3e4958677f1";
 const JWT_SECRET: &str = "d94c1b7fe0a35826917c4be2f05d83a6c7e1940b58f2a36d";
 /// Longest a test waits for something that must happen.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-/// Most attempts of one request. Each is answered within a few seconds.
-const ATTEMPTS: usize = 60;
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Several instances on one store. They end with this value.
 pub(super) struct Instances {
@@ -111,7 +110,7 @@ impl Instances {
     /// What submits at these instances, in turns, until it is told that it counts.
     pub(super) fn submitter(&self, token: &str) -> Submitter {
         let urls = (0..self.served.len()).map(|n| self.url(n)).collect();
-        Submitter { http: self.http.clone(), urls, token: token.to_owned() }
+        Submitter { http: self.http.clone(), urls: Arc::new(Mutex::new(urls)), token: token.to_owned() }
     }
 }
 
@@ -136,14 +135,21 @@ async fn start(dir: &TempDir, store_url: &str) -> Served {
 #[derive(Clone)]
 pub(super) struct Submitter {
     http: reqwest::Client,
-    urls: Vec<String>,
+    /// Where the instances are now; clones share it.
+    urls: Arc<Mutex<Vec<String>>>,
     token: String,
 }
 
 impl Submitter {
     /// Follows an instance to its new address.
-    pub(super) fn moved(&mut self, n: usize, url: String) {
-        self.urls[n] = url;
+    pub(super) fn moved(&self, n: usize, url: String) {
+        self.urls.lock().unwrap()[n] = url;
+    }
+
+    /// The instance an attempt goes to.
+    fn url(&self, n: usize) -> String {
+        let urls = self.urls.lock().unwrap();
+        urls[n % urls.len()].clone()
     }
 
     /// One submission, starting at instance `n`. Answers whether it was a duplicate.
@@ -160,8 +166,11 @@ impl Submitter {
     }
 
     async fn accepted(&self, n: usize, path: &str, body: &Value, expected: u16) -> Value {
-        for attempt in 0..ATTEMPTS {
-            let url = &self.urls[(n + attempt) % self.urls.len()];
+        let started = Instant::now();
+        let mut attempt = n;
+        while started.elapsed() < PATIENCE {
+            let url = self.url(attempt);
+            attempt += 1;
             let request = self.http.post(format!("{url}/api/v1/orgs/{ORG}/apps/chat{path}"));
             match request.bearer_auth(&self.token).json(body).send().await {
                 Ok(answer) if answer.status().as_u16() == expected => {
@@ -177,7 +186,7 @@ impl Submitter {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("not accepted after {ATTEMPTS} attempts");
+        panic!("not accepted within {PATIENCE:?}");
     }
 }
 

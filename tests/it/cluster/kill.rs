@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::json;
-use tokio::sync::RwLock;
 
 use super::instances::{Dice, Instances, Submitter, sum_up_to};
 use crate::support::stores::FreshStore;
@@ -13,9 +12,8 @@ const CLIENTS: usize = 16;
 const KILLS: u64 = 8;
 
 /// Submits one after the other, each until it is accepted, until told to stop.
-async fn load(submitter: Arc<RwLock<Submitter>>, client: usize, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) {
+async fn load(submitter: Submitter, client: usize, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::SeqCst) {
-        let submitter = submitter.read().await.clone();
         if client.is_multiple_of(2) {
             let number = next.fetch_add(1, Ordering::SeqCst) + 1;
             submitter.submit(client, number).await;
@@ -29,10 +27,10 @@ async fn load(submitter: Arc<RwLock<Submitter>>, client: usize, next: Arc<Atomic
 pub(super) async fn killing_instances_at_random_moments_loses_nothing_and_doubles_nothing(store: FreshStore) {
     let mut instances = Instances::start(store, 2).await;
     let token = instances.provision(&json!({"premium": 1_000_000_000_000_u64})).await;
-    let submitter = Arc::new(RwLock::new(instances.submitter(&token)));
+    let submitter = instances.submitter(&token);
     let (next, stop) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let clients: Vec<_> = (0..CLIENTS)
-        .map(|client| tokio::spawn(load(Arc::clone(&submitter), client, Arc::clone(&next), Arc::clone(&stop))))
+        .map(|client| tokio::spawn(load(submitter.clone(), client, Arc::clone(&next), Arc::clone(&stop))))
         .collect();
 
     let mut dice = Dice::new(4_711);
@@ -44,7 +42,7 @@ pub(super) async fn killing_instances_at_random_moments_loses_nothing_and_double
         }
         let n = usize::try_from(dice.roll(2)).unwrap();
         instances.kill_and_restart(n).await;
-        submitter.write().await.moved(n, instances.url(n));
+        submitter.moved(n, instances.url(n));
     }
     stop.store(true, Ordering::SeqCst);
     for client in clients {
@@ -59,6 +57,6 @@ pub(super) async fn killing_instances_at_random_moments_loses_nothing_and_double
         assert_eq!(totals["total_cost_usd_micros"], sum_up_to(sent));
     }
     for number in [1, sent / 2, sent] {
-        assert!(submitter.read().await.submit(0, number).await, "submission {number} was lost");
+        assert!(submitter.submit(0, number).await, "submission {number} was lost");
     }
 }

@@ -1,6 +1,7 @@
 //! Several instances, each a process of its own, on one store.
 //!
 //! Every rule runs on each store that several instances can share.
+#![expect(clippy::print_stdout, reason = "how long it took is worth knowing")]
 
 mod exactness;
 mod instances;

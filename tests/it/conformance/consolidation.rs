@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::month_total;
 use super::repricing::{one, priced, unpriced};
-use crate::support::samples::{acme, app_scope, day, noon, noon_plus, org_id, org_scope, usage, usage_on};
+use crate::support::samples::{acme, app_scope, client, day, noon, noon_plus, org, org_id, org_scope, usage, usage_on};
 use crate::support::stores::FreshStore;
 
 const TODAY: &str = "2026-01-23";
@@ -160,6 +160,21 @@ pub(super) async fn corrected_days_are_unconsolidated_until_they_are_consolidate
         let total = month_total(&*here, &org_scope(), record.day).await;
         assert_eq!((total.cost.get(), total.unpriced_requests), (9, 0));
     }
+}
+
+pub(super) async fn the_last_days_of_a_deleted_organization_are_unconsolidated(fresh: FreshStore) {
+    let store = migrated(&fresh).await;
+    store.create_org(&org(acme()), &client(org_scope(), 1)).await.unwrap();
+    store.record_usage(&[usage("shop", 1)]).await.unwrap();
+    assert_eq!(store.unconsolidated(10).await.unwrap(), []);
+    assert!(store.delete_org(acme()).await.unwrap());
+    let days = store.unconsolidated(10).await.unwrap();
+    assert!(days.contains(&(acme(), day(TODAY))), "{days:?}");
+    for (org_id, day) in days {
+        store.consolidate(org_id, day).await.unwrap();
+    }
+    assert_eq!(store.unconsolidated(10).await.unwrap(), []);
+    assert_eq!(requests(&*store).await, 1);
 }
 
 /// A lease for a minute, from an instance by its number.

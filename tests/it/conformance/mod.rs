@@ -315,6 +315,7 @@ macro_rules! consolidating {
                 an_instance_that_saw_less_takes_nothing_back
                 totals_never_go_back_however_many_consolidate
                 corrected_days_are_unconsolidated_until_they_are_consolidated
+                the_last_days_of_a_deleted_organization_are_unconsolidated
                 nobody_leads_a_new_store
                 a_lease_is_its_holders_until_it_expires
                 a_holder_renews_its_lease_and_publishes_its_progress

@@ -57,7 +57,7 @@ async fn a_postgres_server_that_crashes_under_load_loses_nothing_that_was_accept
     let server = tokio::task::spawn_blocking(PostgresServer::start).await.unwrap();
     let crash = || tokio::task::block_in_place(|| server.stop(Signal::Quit));
     stopped_and_started(server.url(), Stop::AtAnyMoment, crash, || {
-        tokio::task::block_in_place(|| server.start_again())
+        tokio::task::block_in_place(|| server.start_again());
     })
     .await;
 }
@@ -70,7 +70,7 @@ async fn a_dynamodb_that_is_stopped_under_load_loses_nothing_that_was_accepted()
     let server = tokio::task::spawn_blocking(DynamoDbServer::start).await.unwrap();
     let stop = || tokio::task::block_in_place(|| server.stop());
     stopped_and_started(server.url(), Stop::BetweenWrites, stop, || {
-        tokio::task::block_in_place(|| server.start_again())
+        tokio::task::block_in_place(|| server.start_again());
     })
     .await;
 }

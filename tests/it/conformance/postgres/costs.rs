@@ -10,7 +10,7 @@ use bedrock_cost_keeper::storage::{
     RepricePosition, Repricing, Retention, Revocation, Tenants, UsageLedger,
 };
 use jiff::Timestamp;
-use sqlx::PgConnection;
+use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Database, run, until};
@@ -99,6 +99,11 @@ async fn filled() -> Meter {
     storage.close().await;
     let mut shell = database.shell().await;
     run(&mut shell, &FILL.replace("$ORG", &format!("'{}'::uuid", acme().0))).await;
+    // What filling read is reported for certain when the connection that did it has ended.
+    shell.close().await.unwrap();
+    let mut shell = database.shell().await;
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    until(&mut shell, others, 0).await;
     Meter { database, shell }
 }
 

@@ -12,7 +12,7 @@ use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::account::Account;
-use super::{Guard, Signal, directory_with, fresh_directory, on_a_free_port, path_directories, unique_word};
+use super::{Guard, Signal, directory_with, fresh_directory_in_memory, on_a_free_port, path_directories, unique_word};
 
 /// A superuser's URL of a server that is running already. Databases are created in it, and dropped again.
 pub(crate) const URL_VARIABLE: &str = "COST_KEEPER_TEST_POSTGRES_URL";
@@ -26,12 +26,15 @@ const OWNER: &str = "keeper";
 const PASSWORD: &str = "keeper-test";
 /// Settings of a server whose data nobody misses. A test opens a few pools, and as many tests run at once as there are
 /// cores.
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 8] = [
     "listen_addresses=127.0.0.1",
     "fsync=off",
     "full_page_writes=off",
     "max_connections=400",
     "shared_buffers=64MB",
+    "max_wal_size=256MB",
+    // In the directory, so that it goes with it, however the server ended.
+    "dynamic_shared_memory_type=mmap",
     // It would hold on to databases that are about to be dropped.
     "autovacuum=off",
 ];
@@ -53,7 +56,7 @@ impl PostgresServer {
     fn try_start() -> Result<Self, String> {
         let programs = programs()?;
         on_a_free_port(|port| {
-            let directory = fresh_directory("postgres");
+            let directory = fresh_directory_in_memory("postgres");
             let account = Account::for_a_server(directory.path())?;
             initialize(&programs, directory.path(), &account)?;
             let mut command = vec![
