@@ -10,9 +10,7 @@ use crate::support::stores::FreshStore;
 /// Whether a server may be stopped in the middle of what it is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
-    #[cfg(feature = "postgres")]
     AtAnyMoment,
-    #[cfg(feature = "dynamodb")]
     BetweenWrites,
 }
 
@@ -31,7 +29,6 @@ async fn stopped_and_started(url: String, moment: Stop, stop: impl Fn(), start_a
     let load = Load::start(&server, &chat, 8);
     for _ in 0..2 {
         load.tally.further(100).await;
-        #[cfg(feature = "dynamodb")]
         if moment == Stop::BetweenWrites {
             load.tally.pause().await;
         }
