@@ -6,7 +6,7 @@
 //! saves work, it guards nothing: consolidation is safe from any number of instances at once.
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -63,26 +63,37 @@ impl Consolidator {
 
     /// How long a lease lasts: three passes may fail or be late before somebody else takes over.
     fn lease_expiry(&self, now: Timestamp) -> Timestamp {
-        let interval = SignedDuration::try_from(self.interval).unwrap_or(VISIT_ALL);
-        now.checked_add(interval.saturating_mul(3)).unwrap_or(Timestamp::MAX)
+        now.checked_add(self.span().saturating_mul(3)).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The interval, to reckon with instants. The configuration keeps it far within range.
+    fn span(&self) -> SignedDuration {
+        SignedDuration::try_from(self.interval).unwrap_or(VISIT_ALL)
+    }
+
+    /// Nothing can be half done under these locks, so a panic elsewhere spoils nothing.
+    fn changed(&self) -> MutexGuard<'_, HashMap<OrgId, Timestamp>> {
+        self.changed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Option<(Timestamp, Option<ConsolidationLease>)>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_active(&self, org_id: OrgId, now: Timestamp) -> bool {
-        let changed = self.changed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        changed.get(&org_id).is_some_and(|changed| now.duration_since(*changed) < ACTIVE)
+        self.changed().get(&org_id).is_some_and(|changed| now.duration_since(*changed) < ACTIVE)
     }
 
     fn saw_change(&self, org_id: OrgId, now: Timestamp) {
-        self.changed.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(org_id, now);
+        self.changed().insert(org_id, now);
     }
 
     fn forget_quiet(&self, now: Timestamp) {
-        let mut changed = self.changed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        changed.retain(|_, changed| now.duration_since(*changed) < ACTIVE);
+        self.changed().retain(|_, changed| now.duration_since(*changed) < ACTIVE);
     }
 
     fn saw_lease(&self, now: Timestamp, lease: Option<ConsolidationLease>) {
-        *self.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some((now, lease));
+        *self.seen() = Some((now, lease));
     }
 }
 
@@ -123,11 +134,7 @@ impl Services {
             return Ok(Turn::Follows);
         }
         let all = !led_last
-            || before.is_none_or(|before| {
-                let next = now.duration_since(before.all_until)
-                    + SignedDuration::try_from(consolidator.interval).unwrap_or_default();
-                next >= VISIT_ALL
-            });
+            || before.is_none_or(|before| now.duration_since(before.all_until) + consolidator.span() >= VISIT_ALL);
         let (visited, changed) = self.consolidation_pass(now, before, all, !led_last).await?;
         let all_until = if all { now } else { before.map_or(now, |before| before.all_until) };
         let lease = ConsolidationLease {
@@ -180,6 +187,13 @@ impl Services {
                 break;
             }
         }
+        let (days, changes) = self.consolidate_marked().await?;
+        Ok((visited + days, changed + changes))
+    }
+
+    /// Consolidates one page of the days that are not visited regularly. Answers how many, and how many of them changed.
+    async fn consolidate_marked(&self) -> Result<(u64, u64)> {
+        let (mut visited, mut changed) = (0, 0);
         for (org_id, day) in self.storage.unconsolidated(UNCONSOLIDATED_PAGE).await? {
             visited += 1;
             changed += u64::from(self.storage.consolidate(org_id, day).await?);
@@ -196,11 +210,7 @@ impl Services {
         self.consolidation_pass(self.now(), before, true, false).await?;
         // A pass looks at one page of these only; there are more after an import.
         for _ in 0..MOST_UNCONSOLIDATED_PAGES {
-            let days = self.storage.unconsolidated(UNCONSOLIDATED_PAGE).await?;
-            for (org_id, day) in &days {
-                self.storage.consolidate(*org_id, *day).await?;
-            }
-            if days.is_empty() {
+            if self.consolidate_marked().await?.0 == 0 {
                 break;
             }
         }
@@ -250,7 +260,7 @@ impl Services {
 
     /// The lease, at most a second old: it changes every few seconds, and every answer asks for it.
     async fn recent_lease(&self, now: Timestamp) -> Result<Option<ConsolidationLease>> {
-        let seen = *self.consolidator.seen.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let seen = *self.consolidator.seen();
         if let Some((at, lease)) = seen
             && at <= now
             && now.duration_since(at) < SignedDuration::from_secs(1)

@@ -9,25 +9,7 @@ mod kill;
 mod leadership;
 mod visibility;
 
-/// Each rule, on each shared store.
-macro_rules! on_every_shared_store {
-    ($($area:ident { $($rule:ident)+ })+) => {
-        #[cfg(feature = "postgres")]
-        mod on_postgres {
-            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$area::$rule(crate::support::stores::postgres().await).await;
-            })+)+
-        }
-        #[cfg(feature = "dynamodb")]
-        mod on_dynamodb {
-            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$area::$rule(crate::support::stores::dynamodb().await).await;
-            })+)+
-        }
-    };
-}
+use crate::support::stores::on_every_shared_store;
 
 on_every_shared_store! {
     exactness {

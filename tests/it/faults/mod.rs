@@ -12,7 +12,7 @@ use std::time::Duration;
 use bedrock_cost_keeper::storage::{DynamoDbOptions, PostgresOptions, StorageOptions};
 
 use crate::support::proxy::Proxy;
-use crate::support::stores::FreshStore;
+use crate::support::stores::{FreshStore, on_every_shared_store};
 
 /// As patient as a test can afford; the proportions are those of the defaults.
 fn impatient() -> StorageOptions {
@@ -55,27 +55,7 @@ fn the_address_of_a_stores_server_is_found_in_its_url() {
     assert_eq!(address_in("dynamodb://k:s@?region=r&endpoint=http://127.0.0.1:8000&table_prefix=t-"), "127.0.0.1:8000");
 }
 
-/// Each rule, on each store that is reached over a network.
-macro_rules! on_every_networked_store {
-    ($($area:ident { $($rule:ident)+ })+) => {
-        #[cfg(feature = "postgres")]
-        mod on_postgres {
-            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$area::$rule(crate::support::stores::postgres().await).await;
-            })+)+
-        }
-        #[cfg(feature = "dynamodb")]
-        mod on_dynamodb {
-            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $rule() {
-                super::$area::$rule(crate::support::stores::dynamodb().await).await;
-            })+)+
-        }
-    };
-}
-
-on_every_networked_store! {
+on_every_shared_store! {
     network {
         cut_connections_cost_repeats_and_nothing_else
         a_slow_store_is_waited_for

@@ -98,3 +98,27 @@ pub(crate) async fn of_the_api() -> FreshStore {
         other => panic!("{API_STORE}: no such store in this build: {other:?}"),
     }
 }
+
+/// Makes tests of rules, by area, on each store that several instances can share.
+#[cfg(any(feature = "postgres", feature = "dynamodb"))]
+macro_rules! on_every_shared_store {
+    ($($area:ident { $($rule:ident)+ })+) => {
+        #[cfg(feature = "postgres")]
+        mod on_postgres {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                super::$area::$rule(crate::support::stores::postgres().await).await;
+            })+)+
+        }
+        #[cfg(feature = "dynamodb")]
+        mod on_dynamodb {
+            $($(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $rule() {
+                super::$area::$rule(crate::support::stores::dynamodb().await).await;
+            })+)+
+        }
+    };
+}
+
+#[cfg(any(feature = "postgres", feature = "dynamodb"))]
+pub(crate) use on_every_shared_store;
