@@ -1,5 +1,7 @@
 //! Wiring: from configuration, secrets and a store to a service that can be served.
 
+mod keys;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,19 +12,25 @@ use jiff::SignedDuration;
 use metrics_exporter_prometheus::PrometheusHandle;
 use uuid::Uuid;
 
-use crate::api::{ApiSettings, ApiState, router};
+pub use self::keys::{ConfiguredKeys, secret_store};
+
+use crate::api::{ApiSettings, ApiState, middleware, router};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::secrets::ResolvedSecrets;
 use crate::domain::pricing::{PriceCatalog, SnapshotError, embedded};
 use crate::ids::Random;
+use crate::server::{Endpoint, Rejections};
 use crate::service::access::ProvisioningKeys;
+use crate::service::audit::refusals::Refusals;
 use crate::service::consolidation::Consolidator;
 use crate::service::ingest::Ingest;
+use crate::service::key_refresh::{EARLY_PAUSE, KeyRefresh, KeySource};
 use crate::service::price_refresh::{PriceFeed, PriceListState};
 use crate::service::pricing::Pricer;
 use crate::service::profiles::memo::{ProfileMemo, ProfileResolver};
-use crate::service::tokens::TokenSigner;
+use crate::service::rate_limits::RateLimiter;
+use crate::service::signing::TokenSigner;
 use crate::service::{Lifetimes, Services};
 use crate::storage::Storage;
 
@@ -39,6 +47,8 @@ pub struct Parts {
     pub metrics: Option<PrometheusHandle>,
     /// Knows what is behind opaque inference profiles, where that is configured.
     pub profile_resolver: Option<Arc<dyn ProfileResolver>>,
+    /// Reads keys again while the service runs, where they are kept outside the configuration.
+    pub key_source: Option<Arc<dyn KeySource>>,
 }
 
 /// Asks AWS what is behind opaque inference profiles, where the configuration says so.
@@ -101,8 +111,26 @@ impl App {
             Uuid::from_bytes(holder),
             Duration::from_secs(config.metering.consolidation_interval_secs),
         );
+        let keys = keys::keys(secrets);
+        let signer = Arc::new(TokenSigner::new(&keys.tokens));
+        let provisioning_keys = Arc::new(ProvisioningKeys::new(&keys.provisioning));
+        // Another instance may notice a change by up to two intervals later, and signs with the old key meanwhile.
+        let last_token = auth.refresh_token_ttl().max(auth.access_token_ttl());
+        let keep_replaced = seconds(last_token.saturating_add(Duration::from_secs(auth.secrets_refresh_secs) * 2));
+        let key_refresh = parts.key_source.map(|source| {
+            let (signer, provisioning_keys) = (Arc::clone(&signer), Arc::clone(&provisioning_keys));
+            let clock = Arc::clone(&parts.clock);
+            Arc::new(KeyRefresh::new(source, signer, provisioning_keys, clock, keep_replaced, EARLY_PAUSE))
+        });
+        let rate_limits = &config.rate_limits;
+        let rate_limiter = rate_limits.enabled.then(|| {
+            let (storage, clock) = (Arc::clone(&parts.storage), Arc::clone(&parts.clock));
+            RateLimiter::new(rate_limits.limits(), rate_limits.failed_logins(), storage, clock)
+        });
         let services = Arc::new(Services {
+            rate_limiter,
             ingest: Ingest::start(Arc::clone(&parts.storage), config.metering.queue_capacity),
+            refusals: Refusals::start(Arc::clone(&parts.storage), Arc::clone(&parts.clock), Arc::clone(&parts.random)),
             consolidator,
             storage: parts.storage,
             clock: parts.clock,
@@ -117,8 +145,9 @@ impl App {
                 refresh_token: seconds(auth.refresh_token_ttl()),
                 secret_retrieval: seconds(auth.secret_retrieval_ttl()),
             },
-            signer: TokenSigner::new(&secrets.jwt_secret, &secrets.jwt_verification_secrets),
-            provisioning_keys: ProvisioningKeys::new(&secrets.provisioning_keys),
+            signer,
+            provisioning_keys,
+            key_refresh,
         });
         let server = &config.server;
         let settings = ApiSettings {
@@ -126,6 +155,7 @@ impl App {
             read_timeout: server.read_timeout(),
             request_timeout: server.request_timeout(),
             // Checked by the configuration; one that is no header value could never match an Origin either.
+            trusted_proxies: server.trusted_networks(),
             cors_origins: server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
             metrics_key: config.metrics.key.clone(),
             metrics_here: config.metrics.listen.is_none() || config.metrics.key.is_some(),
@@ -144,14 +174,21 @@ impl App {
         router(&self.state)
     }
 
+    /// The HTTP service, with errors of one form also for what is no request.
+    pub fn endpoint(&self) -> Endpoint {
+        let state = self.state.clone();
+        Endpoint::new(self.router()).with_rejections(Rejections::new(move |status| middleware::reject(&state, status)))
+    }
+
     /// From now on `readyz` fails, so that no further traffic is sent here.
     pub fn start_draining(&self) {
         self.state.draining.store(true, Ordering::SeqCst);
     }
 
-    /// Commits what is queued and closes the store. Call once requests have finished.
+    /// Commits and writes what is queued and closes the store. Call once requests have finished.
     pub async fn stop(&self) {
         self.services.ingest.drain().await;
+        self.services.refusals.drain().await;
         self.services.storage.close().await;
     }
 }

@@ -42,11 +42,11 @@ pub struct PutAppRequest {
     pub(super) model_ordering: Option<Vec<String>>,
     /// Own daily quotas in micro-USD; labels left out are inherited. They count only with quota scope `APP`.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>, required = false)]
     pub(super) quotas: Option<QuotasRequest>,
     /// Own monthly quotas in micro-USD; labels left out are inherited. They count only with quota scope `APP`.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>, required = false)]
     pub(super) monthly_quotas: Option<QuotasRequest>,
     /// Overrides of the organization's settings.
     #[serde(default, deserialize_with = "optional_object")]

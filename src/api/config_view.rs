@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::Json as JsonBody;
 use axum::extract::State;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
@@ -12,9 +12,11 @@ use super::ApiResult;
 use super::auth::{AppPath, OrgPath};
 use super::error::ApiError;
 use super::extract::UniqueMap;
+use super::org_rate_limits::RateLimitsResponse;
 use super::params::{AppParam, OrgParam};
 use super::responses::{CommonErrors, NotFoundError};
 use super::router::ApiState;
+use super::words::word;
 use crate::domain::ids::{ModelLabel, Scope};
 use crate::domain::money::MicroUsd;
 use crate::domain::selection::ExhaustedPolicy;
@@ -26,13 +28,19 @@ use crate::service::access::ProvisioningAccess;
 use crate::service::error::ServiceError;
 
 /// Who spends a quota.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum QuotaScopeWord {
     /// All applications of the organization together.
     Org,
     /// Each application on its own.
     App,
+}
+
+impl<'de> Deserialize<'de> for QuotaScopeWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, &[("ORG", Self::Org), ("APP", Self::App)])
+    }
 }
 
 impl From<QuotaScopeWord> for QuotaScope {
@@ -54,13 +62,19 @@ impl From<QuotaScope> for QuotaScopeWord {
 }
 
 /// What is answered when every label is exceeded.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExhaustedPolicyWord {
     /// 429 with the instant a label is free again.
     Reject,
     /// The last label of the ordering.
     Last,
+}
+
+impl<'de> Deserialize<'de> for ExhaustedPolicyWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, &[("reject", Self::Reject), ("last", Self::Last)])
+    }
 }
 
 impl From<ExhaustedPolicyWord> for ExhaustedPolicy {
@@ -238,6 +252,8 @@ pub struct ConfigurationResponse {
     /// Advised seconds between checks in tight mode.
     #[schema(example = 60)]
     refresh_interval_tight_secs: u32,
+    /// Requests a minute of each client; the organization's or the service's.
+    rate_limits: RateLimitsResponse,
     /// Of an application: fields it takes from its organization or the service's defaults.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(example = json!(["model_ordering", "exhausted_policy", "timezone"]))]
@@ -253,7 +269,7 @@ fn plain_labels(labels: &[ModelLabel]) -> Vec<String> {
 }
 
 /// Every field that can be inherited, with its value as JSON and its origin.
-fn inheritable(effective: &Effective) -> [(&'static str, Value, ValueSource); 8] {
+fn inheritable(effective: &Effective) -> [(&'static str, Value, ValueSource); 9] {
     fn entry<T>(name: &'static str, sourced: &Sourced<T>, value: Value) -> (&'static str, Value, ValueSource) {
         (name, value, sourced.source)
     }
@@ -283,6 +299,7 @@ fn inheritable(effective: &Effective) -> [(&'static str, Value, ValueSource); 8]
             &effective.refresh_interval_tight_secs,
             json!(effective.refresh_interval_tight_secs.value),
         ),
+        entry("rate_limits", &effective.rate_limits, json!(effective.rate_limits.value)),
     ]
 }
 
@@ -313,6 +330,7 @@ impl ConfigurationResponse {
             exhausted_policy: effective.exhausted_policy.value.into(),
             refresh_interval_normal_secs: effective.refresh_interval_normal_secs.value,
             refresh_interval_tight_secs: effective.refresh_interval_tight_secs.value,
+            rate_limits: effective.rate_limits.value.into(),
             inherited_fields: is_app.then(inherited),
         }
     }
@@ -322,7 +340,7 @@ impl ConfigurationResponse {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConfigValue {
     /// The value in effect, of the type the field has.
-    #[schema(value_type = Object, example = 95)]
+    #[schema(example = 95)]
     value: Value,
     /// `app`, `org` or `default`: who set it.
     #[schema(value_type = String, example = "org")]

@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use secrecy::ExposeSecret;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::auth::{AppPath, OrgPath};
@@ -15,6 +15,7 @@ use super::extract::{OptionalJson, Query};
 use super::params::{AppParam, OrgParam};
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
 use super::router::ApiState;
+use super::words::word;
 use super::{ApiResult, instant};
 use crate::domain::ids::Scope;
 use crate::service::access::ProvisioningAccess;
@@ -27,15 +28,20 @@ const NO_STORE: [(HeaderName, &str); 1] = [(header::CACHE_CONTROL, "no-store")];
 const RETRIEVED_NOTE: &str = "store this secret now: it cannot be retrieved again, only rotated";
 
 /// How a new client secret is delivered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-#[schema(example = "token")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ToSchema)]
+#[schema(rename_all = "lowercase", example = "token")]
 pub enum SecretDeliveryWord {
     /// As a one-time token that retrieves it.
     #[default]
     Token,
     /// In the answer itself.
     Inline,
+}
+
+impl<'de> Deserialize<'de> for SecretDeliveryWord {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        word(deserializer, &[("token", Self::Token), ("inline", Self::Inline)])
+    }
 }
 
 impl From<SecretDeliveryWord> for SecretDelivery {

@@ -33,7 +33,7 @@ pub struct ErrorResponse {
     pub details: Value,
     /// Of a 429: when to come back, an instant (`QUOTA_EXCEEDED`) or seconds (`RATE_LIMIT_EXCEEDED`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>, example = "2026-01-24T05:00:00Z")]
+    #[schema(value_type = Option<RetryAfter>)]
     pub retry_after: Option<Value>,
     /// Of the token endpoints: the message again, where OAuth2 clients look for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -44,6 +44,18 @@ pub struct ErrorResponse {
     /// Also in the `X-Request-Id` header.
     #[schema(example = "0f8fad5b-d9cb-469f-a165-70867728950e")]
     pub request_id: String,
+}
+
+/// When to come back: an instant, RFC 3339 UTC, or a number of seconds.
+#[derive(ToSchema)]
+#[schema(example = "2026-01-24T05:00:00Z")]
+#[serde(untagged)]
+#[allow(dead_code, reason = "exists for the document")]
+enum RetryAfter {
+    /// The instant.
+    Instant(String),
+    /// Seconds from now.
+    Seconds(u64),
 }
 
 /// An error on its way to the caller.
@@ -113,6 +125,9 @@ impl ApiError {
                 Self::new(status, "UNSUPPORTED_MEDIA_TYPE", "the body must be application/json")
             }
             StatusCode::SERVICE_UNAVAILABLE => Self::unavailable("the service is not available now"),
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE | StatusCode::URI_TOO_LONG => {
+                Self::new(status, "INVALID_REQUEST", "the header of the request is too large")
+            }
             status if status.is_client_error() => {
                 Self::new(status, "INVALID_REQUEST", "the request could not be understood")
             }

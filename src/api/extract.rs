@@ -10,13 +10,14 @@ use axum::body::Bytes;
 use axum::body::HttpBody as _;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
+use super::refusal::refused;
 use super::router::ApiState;
 use crate::domain::ids::InvalidId;
 
@@ -84,11 +85,24 @@ pub fn is_yaml(headers: &HeaderMap) -> bool {
     })
 }
 
+/// Whether the body comes as it is. A compressed one is refused: what a few bytes may grow to is nothing to find out.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    codings.iter().all(|coding| coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity"))
+}
+
 /// Reads a body whole, within the configured size and time.
 ///
 /// # Errors
-/// 413, 408, or 400 where the connection breaks.
+/// 415 for a compressed body, 413, 408, or 400 where the connection breaks.
 pub async fn read_body(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+    if !is_plain(request.headers()) {
+        let mut error = ApiError::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+            .with_details(serde_json::json!({ "field": "Content-Encoding" }))
+            .with_header(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        "the body must not be compressed: send it without Content-Encoding".clone_into(&mut error.message);
+        return Err(error);
+    }
     let limit = state.settings.body_limit_bytes;
     let announced = request.body().size_hint().lower();
     let too_large = || {
@@ -136,7 +150,7 @@ pub fn from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::invalid("body", "must be a JSON object"));
     }
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| invalid_at(error, "body"))?;
+    let parsed = serde_path_to_error::deserialize(&mut reader).map_err(|error| refused(error, "body"))?;
     reader.end().map_err(|error| ApiError::invalid("body", error))?;
     Ok(parsed)
 }
@@ -149,30 +163,17 @@ impl<T: DeserializeOwned> FromRequestParts<ApiState> for Query<T> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &ApiState) -> Result<Self, ApiError> {
-        let query = parts.uri.query().unwrap_or_default();
-        let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
-        serde_path_to_error::deserialize(reader).map(Self).map_err(|error| invalid_at(error, "query"))
+        from_pairs(parts.uri.query().unwrap_or_default().as_bytes(), "query").map(Self)
     }
 }
 
-/// A refusal naming the member an error arose at, or `whole` where it concerns the whole.
-fn invalid_at<E: fmt::Display>(error: serde_path_to_error::Error<E>, whole: &str) -> ApiError {
-    let path = error.path().to_string();
-    let message = error.into_inner().to_string();
-    // Where the text breaks off inside an object, the path ends in a place without a name.
-    let known = path.strip_suffix(".?").unwrap_or(&path);
-    let parent = (!matches!(known, "." | "?")).then(|| known.to_owned());
-    // A missing or repeated member is reported for the object it belongs to; its name is in the message only.
-    let member = ["missing field `", "duplicate field `"]
-        .iter()
-        .find_map(|start| message.strip_prefix(start)?.split_once('`'))
-        .map(|(member, _)| member.to_owned());
-    let field = match (parent, member) {
-        (Some(parent), Some(member)) => format!("{parent}.{member}"),
-        (Some(name), None) | (None, Some(name)) => name,
-        (None, None) => whole.to_owned(),
-    };
-    ApiError::invalid(field, message)
+/// Parses `name=value` pairs, of a query string or a form; a refusal names the offending one, or `whole`.
+///
+/// # Errors
+/// 400 `INVALID_REQUEST`.
+pub fn from_pairs<T: DeserializeOwned>(pairs: &[u8], whole: &str) -> Result<T, ApiError> {
+    let reader = serde_urlencoded::Deserializer::new(form_urlencoded::parse(pairs));
+    serde_path_to_error::deserialize(reader).map_err(|error| refused(error, whole))
 }
 
 /// A path parameter.

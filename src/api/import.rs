@@ -4,7 +4,7 @@ use axum::Json as JsonBody;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use figment::providers::{Format as _, Yaml};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::ApiResult;
@@ -13,7 +13,9 @@ use super::config_view::{OverridesRequest, QuotaScopeWord, QuotasRequest};
 use super::credentials::CredentialsResponse;
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Query, from_json, is_json, is_yaml, objects, optional_object, read_body};
+use super::org_rate_limits::RateLimitsRequest;
 use super::orgs::PutOrgRequest;
+use super::refusal::{refused, unreadable};
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors};
 use super::router::ApiState;
 use crate::domain::ids::InvalidId;
@@ -66,12 +68,16 @@ pub struct ImportOrgRequest {
     quotas: QuotasRequest,
     /// As in its PUT.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>, required = false)]
     monthly_quotas: Option<QuotasRequest>,
     /// As in its PUT.
     #[serde(default, deserialize_with = "optional_object")]
     #[schema(nullable = true)]
     overrides: Option<OverridesRequest>,
+    /// As in its PUT.
+    #[serde(default, deserialize_with = "optional_object")]
+    #[schema(nullable = true)]
+    rate_limits: Option<RateLimitsRequest>,
     /// Its applications; others of it stay as they are.
     #[serde(default, deserialize_with = "objects")]
     #[schema(max_items = 1000)]
@@ -92,11 +98,11 @@ pub struct ImportAppRequest {
     model_ordering: Option<Vec<String>>,
     /// As in its PUT.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>, required = false)]
     quotas: Option<QuotasRequest>,
     /// As in its PUT.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>, required = false)]
     monthly_quotas: Option<QuotasRequest>,
     /// As in its PUT.
     #[serde(default, deserialize_with = "optional_object")]
@@ -149,6 +155,7 @@ impl ImportOrgRequest {
             quotas: self.quotas,
             monthly_quotas: self.monthly_quotas,
             overrides: self.overrides,
+            rate_limits: self.rate_limits,
             secret_delivery: None,
         };
         Ok(ImportOrg { org_id, draft: put.into_draft().map_err(within(at))?.0, apps })
@@ -189,8 +196,18 @@ pub fn parse_document(bytes: &[u8], format: ImportFormat) -> Result<ImportReques
             if flow_depth(text) > MAX_FLOW_DEPTH {
                 return Err(ApiError::invalid("body", format!("must not nest brackets deeper than {MAX_FLOW_DEPTH}")));
             }
-            Yaml::from_str(text).map_err(|error| ApiError::invalid("body", error))
+            let Traced(document) = Yaml::from_str(text).map_err(|error| unreadable("body", &error.to_string()))?;
+            document
         }
+    }
+}
+
+/// A document, or the refusal that names the place in it: the YAML reader's own error would have only the line.
+struct Traced(Result<ImportRequest, ApiError>);
+
+impl<'de> Deserialize<'de> for Traced {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Self(serde_path_to_error::deserialize(deserializer).map_err(|error| refused(error, "body"))))
     }
 }
 

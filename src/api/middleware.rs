@@ -4,13 +4,14 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use tracing::Instrument as _;
 
 use super::error::{ApiError, ErrorResponse};
 use super::instant;
+use super::rate_limit::Counted;
 use super::router::ApiState;
 
 /// Header of the request id.
@@ -59,6 +60,8 @@ fn request_id(request: &Request, state: &ApiState) -> String {
 pub async fn envelope(State(state): State<ApiState>, mut request: Request, next: Next) -> Response {
     let id = request_id(&request, &state);
     request.extensions_mut().insert(RequestId(id.clone()));
+    let counted = Counted::default();
+    request.extensions_mut().insert(counted.clone());
     let method = method_name(request.method());
     // The template, never the raw path: it is bounded and carries no tenant's or attacker's text.
     let route = request.extensions().get::<MatchedPath>().map_or("unmatched", |path| path.as_str()).to_owned();
@@ -83,12 +86,8 @@ pub async fn envelope(State(state): State<ApiState>, mut request: Request, next:
             }
         }
     }
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID_HEADER, value);
-    }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    counted.write(response.headers_mut(), state.services.now());
+    carry_what_every_answer_does(&mut response, &id);
 
     let elapsed = started.elapsed();
     let status = response.status();
@@ -101,6 +100,24 @@ pub async fn envelope(State(state): State<ApiState>, mut request: Request, next:
         tracing::debug!(status = status.as_u16(), elapsed_ms = elapsed.as_millis(), "request finished");
     });
     response
+}
+
+/// Answers what could not be read as a request, and so never had a route, in the form of every other error.
+pub fn reject(state: &ApiState, status: StatusCode) -> Response {
+    let id = state.services.random.uuid().unwrap_or_default().to_string();
+    let mut response = render(state, &ApiError::of_status(status), &id);
+    carry_what_every_answer_does(&mut response, &id);
+    tracing::debug!(request_id = %id, status = status.as_u16(), "what arrived is no request");
+    response
+}
+
+fn carry_what_every_answer_does(response: &mut Response, request_id: &str) {
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        headers.insert(REQUEST_ID_HEADER, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
 /// An error as an answer.

@@ -39,6 +39,7 @@ use crate::service::access::Permission;
         (name = "Credentials", description = "Secrets of clients: rotation, retrieval, revocation"),
         (name = "Pricing", description = "Repricing of recorded usage; with a provisioning key"),
         (name = "Fallback", description = "The sticky fallback of the day"),
+        (name = "Audit", description = "Who changed what, and who tried with wrong credentials; with a provisioning key"),
         (name = "Service", description = "What this is, and whether it works"),
     ),
 )]

@@ -11,6 +11,7 @@ use super::config_view::{ConfigurationResponse, OverridesRequest, QuotaScopeWord
 use super::credentials::{CredentialsResponse, SecretDeliveryWord};
 use super::error::{ApiError, ErrorResponse};
 use super::extract::{Json, Query, optional_object};
+use super::org_rate_limits::RateLimitsRequest;
 use super::pagination::{DEFAULT_LIMIT, MAX_LIMIT, PageQuery, after, cut, limit};
 use super::params::OrgParam;
 use super::responses::{BodyErrors, CommonErrors, ConfigErrors, NotFoundError};
@@ -52,12 +53,16 @@ pub struct PutOrgRequest {
     pub(super) quotas: QuotasRequest,
     /// Monthly quotas in micro-USD by label, beside the daily ones; labels left out have none.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u64>, required = false)]
+    #[schema(value_type = Option<std::collections::BTreeMap<String, u64>>, required = false)]
     pub(super) monthly_quotas: Option<QuotasRequest>,
     /// Overrides of the service's defaults.
     #[serde(default, deserialize_with = "optional_object")]
     #[schema(nullable = true)]
     pub(super) overrides: Option<OverridesRequest>,
+    /// Rate limits of each of its clients, where they differ from the service's.
+    #[serde(default, deserialize_with = "optional_object")]
+    #[schema(nullable = true)]
+    pub(super) rate_limits: Option<RateLimitsRequest>,
     /// How the client secret of a new organization is delivered: `token` (default) or `inline`.
     #[serde(default)]
     #[schema(nullable = true)]
@@ -80,6 +85,7 @@ impl PutOrgRequest {
             monthly_quotas: quotas("monthly_quotas", self.monthly_quotas.unwrap_or_default())?,
             agg_shard_count,
             overrides,
+            rate_limits: self.rate_limits.unwrap_or_default().into_domain()?,
         };
         let delivery = self.secret_delivery.map(Into::into).unwrap_or_default();
         Ok((draft, PutOptions { delivery, create_only: false }))

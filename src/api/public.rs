@@ -55,6 +55,9 @@ pub struct RootEndpoints {
     /// OpenAPI document.
     #[schema(example = "/openapi.json")]
     openapi: &'static str,
+    /// Public keys of tokens.
+    #[schema(example = "/.well-known/jwks.json")]
+    jwks: &'static str,
 }
 
 /// About this service
@@ -78,6 +81,7 @@ pub async fn get_root() -> JsonBody<RootResponse> {
             api: "/api/v1",
             docs: "/docs",
             openapi: "/openapi.json",
+            jwks: "/.well-known/jwks.json",
         },
     })
 }

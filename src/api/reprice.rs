@@ -29,19 +29,19 @@ const CURSOR_SEPARATOR: char = '/';
 pub struct RepriceBody {
     /// Only this organization's records; default: everybody's.
     #[serde(default)]
-    #[schema(format = Uuid, nullable = false, example = "550e8400-e29b-41d4-a716-446655440000")]
+    #[schema(format = Uuid, example = "550e8400-e29b-41d4-a716-446655440000")]
     org_id: Option<String>,
     /// Only this application's; needs `org_id`.
     #[serde(default)]
-    #[schema(nullable = false, example = "chat")]
+    #[schema(example = "chat")]
     app_id: Option<String>,
     /// Only of this local day, `YYYY-MM-DD`, and later ones.
     #[serde(default)]
-    #[schema(format = Date, nullable = false, example = "2026-01-01")]
+    #[schema(format = Date, example = "2026-01-01")]
     from: Option<String>,
     /// Only of this local day, `YYYY-MM-DD`, and earlier ones.
     #[serde(default)]
-    #[schema(format = Date, nullable = false, example = "2026-01-31")]
+    #[schema(format = Date, example = "2026-01-31")]
     to: Option<String>,
     /// Only say what would change; `false` carries it out.
     #[serde(default = "dry_run_by_default")]
@@ -49,11 +49,10 @@ pub struct RepriceBody {
     dry_run: bool,
     /// `next_cursor` of the call before, with the same filter.
     #[serde(default)]
-    #[schema(nullable = false)]
     cursor: Option<String>,
     /// Most records to look at, 1–2,000; default 2,000.
     #[serde(default)]
-    #[schema(minimum = 1, maximum = 2000, nullable = false, example = 2000)]
+    #[schema(minimum = 1, maximum = 2000, example = 2000)]
     limit: Option<i64>,
 }
 

@@ -20,6 +20,15 @@ pub enum CommonErrors {
     /// `REQUEST_TIMEOUT`: the request took longer than the server allows.
     #[response(status = 408)]
     RequestTimeout(ErrorResponse),
+    /// `RATE_LIMIT_EXCEEDED`: the caller sent too many requests of this kind. `retry_after` has the seconds to wait.
+    #[response(status = 429, headers(
+        ("Retry-After" = u64, description = "Seconds to wait before repeating"),
+        ("X-RateLimit-Limit" = u64, description = "Requests allowed in a minute; like the other three on every limited answer"),
+        ("X-RateLimit-Remaining" = u64, description = "Requests left now"),
+        ("X-RateLimit-Reset" = u64, description = "When all are there again, in seconds since the epoch"),
+        ("X-RateLimit-ClientId" = String, description = "Who is counted: a client id, or `key:` and a provisioning key's id"),
+    ))]
+    RateLimited(ErrorResponse),
     /// `INTERNAL_ERROR`: a fault of the service; the request id helps to find it in the log.
     #[response(status = 500)]
     Internal(ErrorResponse),

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use axum::Router;
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::IntoResponse;
+use axum::{Extension, Router};
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -18,9 +19,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::error::ApiError;
+use super::unexpected_query::QueryOperations;
 use super::{
-    aggregates, aggregates_range, apps, config_view, credentials, fallback, import, metrics, middleware, models,
-    openapi, orgs, profiles, public, reprice, selection, tokens, usage,
+    aggregates, aggregates_range, apps, audit, config_view, credentials, fallback, import, jwks, metrics, middleware,
+    models, openapi, orgs, profiles, public, rate_limit, reprice, selection, tokens, usage,
 };
 use crate::service::Services;
 
@@ -33,6 +35,8 @@ pub struct ApiSettings {
     pub read_timeout: Duration,
     /// Longest time a request may take.
     pub request_timeout: Duration,
+    /// Networks of proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Origins that browsers may call from; none switches CORS off.
     pub cors_origins: Vec<HeaderValue>,
     /// Key for `/metrics` on this listener; without one it takes a provisioning key.
@@ -48,6 +52,7 @@ impl Default for ApiSettings {
             body_limit_bytes: 1024 * 1024,
             read_timeout: Duration::from_secs(10),
             request_timeout: Duration::from_secs(15),
+            trusted_proxies: Vec::new(),
             cors_origins: Vec::new(),
             metrics_key: None,
             metrics_here: true,
@@ -94,6 +99,7 @@ pub fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(credentials::revoke_app_tokens))
         .routes(routes!(fallback::get_app_fallback, fallback::put_app_fallback, fallback::delete_app_fallback))
         .routes(routes!(import::import_config))
+        .routes(routes!(audit::list_audit_events))
         .routes(routes!(models::list_models))
         .routes(routes!(reprice::reprice_usage))
         .routes(routes!(selection::select_model))
@@ -118,17 +124,20 @@ pub fn documented_routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(tokens::post_token))
         .routes(routes!(tokens::post_refresh))
         .routes(routes!(tokens::post_revoke))
+        .routes(routes!(jwks::get_jwks))
         .nest("/api/v1", v1)
 }
 
 /// The whole HTTP service.
 pub fn router(state: &ApiState) -> Router {
     let (mut routes, document) = documented_routes().split_for_parts();
+    let query_operations = QueryOperations::of(&document);
     routes = routes.merge(openapi::routes(&openapi::finish(document)));
     let settings = &state.settings;
     let mut service = routes
         .fallback(|| async { ApiError::of_status(StatusCode::NOT_FOUND).into_response() })
         .method_not_allowed_fallback(|| async { ApiError::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response() })
+        .layer(Extension(query_operations))
         .layer(CompressionLayer::new().gzip(true))
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, settings.request_timeout))
         .layer(CatchPanicLayer::custom(|_panic: Box<dyn std::any::Any + Send>| {
@@ -161,6 +170,10 @@ fn cors(settings: &ApiSettings) -> CorsLayer {
             middleware::REQUEST_ID_HEADER,
             super::cache::DATA_LAG_HEADER,
             super::pagination::NEXT_CURSOR_HEADER,
+            rate_limit::LIMIT_HEADER,
+            rate_limit::REMAINING_HEADER,
+            rate_limit::RESET_HEADER,
+            rate_limit::CLIENT_ID_HEADER,
         ])
         .max_age(Duration::from_secs(600))
 }

@@ -246,8 +246,15 @@ impl SelectionResponse {
         (status = 429, body = ErrorResponse,
             description = "`QUOTA_EXCEEDED`: every label is exceeded; `retry_after` says when one is free again. \
                 `details` has `org_id`, `app_id`, `date`, `models` (by label `quota_pct` and `exceeded`) and \
-                `total_overage_usd_micros`",
-            headers(("Retry-After" = u64, description = "The same in seconds from now"))),
+                `total_overage_usd_micros`.\n\n\
+                `RATE_LIMIT_EXCEEDED`: the caller asked too often; `retry_after` has the seconds to wait",
+            headers(
+                ("Retry-After" = u64, description = "The same in seconds from now"),
+                ("X-RateLimit-Limit" = u64, description = "Requests allowed in a minute; like the other three on every limited answer"),
+                ("X-RateLimit-Remaining" = u64, description = "Requests left now"),
+                ("X-RateLimit-Reset" = u64, description = "When all are there again, in seconds since the epoch"),
+                ("X-RateLimit-ClientId" = String, description = "Who is counted: a client id, or `key:` and a provisioning key's id"),
+            )),
     ),
 )]
 pub async fn select_model(

@@ -5,25 +5,26 @@
 
 mod presented;
 
-use axum::body::{Body, Bytes};
+use axum::Json;
 use axum::extract::{FromRequest, FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use axum::{Form, Json};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::{DeserializeOwned, Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use self::presented::{Presented, basic, merged, wants_challenge, with_challenge};
+pub(super) use self::presented::basic;
+use self::presented::{Presented, merged, wants_challenge, with_challenge};
 use super::ApiResult;
 use super::error::ApiError;
-use super::extract::{from_json, is_form, is_json, read_body};
+use super::extract::{from_json, from_pairs, is_form, is_json, read_body};
+use super::rate_limit::Login;
 use super::responses::{BodyErrors, CommonErrors};
 use super::router::ApiState;
 use crate::domain::ids::ClientId;
 use crate::service::Services;
-use crate::service::access::TokenAccess;
+use crate::service::access::{Origin, TokenAccess};
 use crate::service::tokens::IssuedTokens;
 
 /// RFC 6749 §5.1: answers with tokens are kept nowhere; `Pragma` is for caches of old.
@@ -145,7 +146,7 @@ async fn read_params<T: DeserializeOwned>(request: Request, state: &ApiState) ->
         return Err(error);
     }
     let body = read_body(request, state).await?;
-    if form { params_from_form(body).await } else { params_from_json(&body) }
+    if form { from_pairs(&body, "body") } else { params_from_json(&body) }
 }
 
 fn params_from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
@@ -154,18 +155,6 @@ fn params_from_json<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
         return Err(ApiError::invalid("body", "must be a JSON object"));
     }
     from_json(body)
-}
-
-/// The web framework's form parser takes a request, so the bytes read under our own limits are wrapped in one.
-async fn params_from_form<T: DeserializeOwned>(body: Bytes) -> Result<T, ApiError> {
-    let mut request = Request::new(Body::from(body));
-    *request.method_mut() = Method::POST;
-    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-    request.headers_mut().insert(header::CONTENT_TYPE, form);
-    match Form::from_request(request, &()).await {
-        Ok(Form(params)) => Ok(params),
-        Err(rejection) => Err(ApiError::invalid("body", rejection.body_text())),
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,19 +180,20 @@ fn grant_of(word: Option<&str>) -> Result<Grant, ApiError> {
     }
 }
 
-async fn by_client_credentials(services: &Services, client: &Presented) -> ApiResult<IssuedTokens> {
+async fn by_client_credentials(services: &Services, client: &Presented, origin: &Origin) -> ApiResult<IssuedTokens> {
     let (Some(client_id), Some(secret)) = (&client.client_id, &client.secret) else {
         return Err(ApiError::unauthorized(
             "client authentication is missing: send client_id and client_secret in the body or as HTTP Basic",
         ));
     };
-    Ok(services.issue_tokens(client_id, secret).await?)
+    Ok(services.issue_tokens(client_id, secret, origin).await?)
 }
 
 async fn by_refresh_token(
     services: &Services,
     token: Option<SecretString>,
     client: &Presented,
+    origin: &Origin,
 ) -> ApiResult<IssuedTokens> {
     let token = token.ok_or_else(|| ApiError::invalid("refresh_token", "is missing"))?;
     let credentials = match (&client.client_id, &client.secret) {
@@ -211,26 +201,43 @@ async fn by_refresh_token(
         (None, Some(_)) => return Err(ApiError::unauthorized("client_secret was sent without client_id")),
         (_, None) => None,
     };
-    let issued = services.refresh_tokens(&token, credentials).await?;
+    let issued = services.refresh_tokens(&token, credentials, origin).await?;
     // An id alone proves nothing and is not needed, but one that contradicts the token is a mistake to report.
     if let (Some(client_id), None) = (&client.client_id, &client.secret) {
-        let caller = services.verify_access_token(issued.access_token.expose_secret()).await?;
-        if client_id.parse::<ClientId>().ok().as_ref() != Some(caller.own_tokens()?.client_id()) {
+        let identity = services.verify_access_token(issued.access_token.expose_secret()).await?;
+        if client_id.parse::<ClientId>().ok().as_ref() != identity.client_id() {
             return Err(ApiError::unauthorized("the refresh token belongs to another client"));
         }
     }
     Ok(issued)
 }
 
-async fn answer(services: &Services, headers: &HeaderMap, request: TokenRequest, grant: Grant) -> ApiResult<Issued> {
+async fn answer(
+    services: &Services,
+    login: &Login,
+    headers: &HeaderMap,
+    request: TokenRequest,
+    grant: Grant,
+) -> ApiResult<Issued> {
     let body = Presented { client_id: given(request.client_id), secret: given_secret(request.client_secret) };
-    let issued = match basic(headers).and_then(|basic| merged(basic, body)) {
-        Err(error) => Err(error),
-        Ok(client) => match grant {
-            Grant::ClientCredentials => by_client_credentials(services, &client).await,
-            Grant::RefreshToken => by_refresh_token(services, given_secret(request.refresh_token), &client).await,
-        },
+    let refresh_token = given_secret(request.refresh_token);
+    let presented = basic(headers).and_then(|basic| merged(basic, body));
+    let claimed = presented.as_ref().ok().and_then(|client| client.client_id.clone());
+    let named_by_token = async {
+        match (grant, &claimed, &refresh_token) {
+            (Grant::RefreshToken, None, Some(token)) => services.client_of(token).await,
+            _ => None,
+        }
     };
+    let issue = async {
+        let client = presented?;
+        match grant {
+            Grant::ClientCredentials => by_client_credentials(services, &client, &login.origin).await,
+            Grant::RefreshToken => by_refresh_token(services, refresh_token.clone(), &client, &login.origin).await,
+        }
+    };
+    let client_id = claimed.as_deref().and_then(|claimed| claimed.parse().ok());
+    let issued = login.tried(services, client_id, named_by_token, issue).await;
     issued
         .map(|issued| (NO_CACHE, Json(issued.into())))
         .map_err(|error| with_challenge(error, wants_challenge(headers)))
@@ -266,11 +273,12 @@ type Issued = ([(HeaderName, &'static str); 2], Json<TokenResponse>);
 )]
 pub async fn post_token(
     State(state): State<ApiState>,
+    login: Login,
     headers: HeaderMap,
     OAuthBody(request): OAuthBody<TokenRequest>,
 ) -> ApiResult<Issued> {
     let grant = grant_of(request.grant_type.as_deref()).map_err(oauth)?;
-    answer(&state.services, &headers, request, grant).await.map_err(oauth)
+    answer(&state.services, &login, &headers, request, grant).await.map_err(oauth)
 }
 
 /// Get another access token of the same session
@@ -300,12 +308,13 @@ pub async fn post_token(
 )]
 pub async fn post_refresh(
     State(state): State<ApiState>,
+    login: Login,
     headers: HeaderMap,
     OAuthBody(request): OAuthBody<TokenRequest>,
 ) -> ApiResult<Issued> {
     match grant_of(request.grant_type.as_deref()).map_err(oauth)? {
         Grant::ClientCredentials => Err(oauth(ApiError::invalid("grant_type", "must be refresh_token here"))),
-        grant @ Grant::RefreshToken => answer(&state.services, &headers, request, grant).await.map_err(oauth),
+        grant @ Grant::RefreshToken => answer(&state.services, &login, &headers, request, grant).await.map_err(oauth),
     }
 }
 

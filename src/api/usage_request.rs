@@ -8,52 +8,17 @@ use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::extract::{from_json, optional_object, optional_objects};
+use super::usage_words::{CallStatusWord, LatencyWord, ServiceTierWord};
 use crate::domain::ids::InvalidId;
 use crate::domain::money::MicroUsd;
 use crate::domain::pricing::{Latency, ServiceTier};
 use crate::domain::tokens::{MAX_TOKENS_PER_SUBMISSION, TokenCounts};
-use crate::domain::usage::CallStatus;
 use crate::service::metering::Submission;
 
 /// Longest model id or ARN; AWS allows 2048.
 const MAX_MODEL_ID_LEN: usize = 2048;
 /// Largest cost a client may report for one submission: one million dollars.
 const MAX_COST_USD_MICROS: u64 = 1_000_000_000_000;
-
-/// Outcome of the call to Bedrock.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-pub enum CallStatusWord {
-    /// The call succeeded.
-    #[serde(rename = "OK")]
-    Ok,
-    /// The call failed. Tokens are charged as given, because AWS bills partial output.
-    #[serde(rename = "ERROR")]
-    Error,
-}
-
-/// Processing tier, as in the response's `serviceTier.type`.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ServiceTierWord {
-    /// On demand.
-    Default,
-    /// Faster, dearer.
-    Priority,
-    /// Slower, cheaper.
-    Flex,
-    /// Batch inference.
-    Batch,
-}
-
-/// Latency profile, as in the response's `performanceConfig.latency`.
-#[derive(Debug, Clone, Copy, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum LatencyWord {
-    /// The usual one.
-    Standard,
-    /// Latency-optimized inference.
-    Optimized,
-}
 
 /// The `usage` object of a Bedrock Converse response, passed on as it is. Unknown members are ignored.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -236,10 +201,7 @@ macro_rules! common_submission {
             model_label: parsed("model_label", &request.model_label)?,
             bedrock_model_id: request.bedrock_model_id.map(model_id).transpose()?,
             calling_region: request.calling_region.map(region).transpose()?,
-            status: match request.status {
-                CallStatusWord::Ok => CallStatus::Ok,
-                CallStatusWord::Error => CallStatus::Error,
-            },
+            status: request.status.into(),
             timestamp: request.timestamp.map(|text| timestamp(&text)).transpose()?,
             reported_total_tokens: request.usage.as_ref().and_then(|usage| usage.total_tokens),
             cache_ttl_assumed: request.usage.as_ref().is_some_and(ConverseUsage::cache_ttl_assumed),
@@ -270,26 +232,6 @@ impl SubmissionBody for CostRequest {
         }
         let cost = MicroUsd(self.cost_usd_micros);
         common_submission!(self, false, Some(cost))
-    }
-}
-
-impl From<ServiceTierWord> for ServiceTier {
-    fn from(word: ServiceTierWord) -> Self {
-        match word {
-            ServiceTierWord::Default => Self::Default,
-            ServiceTierWord::Priority => Self::Priority,
-            ServiceTierWord::Flex => Self::Flex,
-            ServiceTierWord::Batch => Self::Batch,
-        }
-    }
-}
-
-impl From<LatencyWord> for Latency {
-    fn from(word: LatencyWord) -> Self {
-        match word {
-            LatencyWord::Standard => Self::Standard,
-            LatencyWord::Optimized => Self::Optimized,
-        }
     }
 }
 

@@ -3,3 +3,4 @@
 
 pub mod inference_profiles;
 pub mod price_list;
+pub mod secrets_manager;

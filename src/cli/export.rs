@@ -87,7 +87,7 @@ async fn to_file(app: &App, target: &Path, force: bool) -> Result<Exported, Comm
 
 /// An export that nobody reads to its end has failed, also where a pipe was closed.
 async fn export(app: &App, out: impl Write) -> Result<Exported, String> {
-    let access = ProvisioningAccess::of_operator();
+    let access = ProvisioningAccess::of_operator(app.services.random.as_ref());
     app.services.export_everything(&access, out).await.map_err(|error: ExportError| error.to_string())
 }
 

@@ -87,7 +87,8 @@ async fn configuration(config: &Config, args: &ImportArgs, bytes: &[u8]) -> Comm
     let orgs = parse_document(bytes, format).map_err(|error| error.message)?.into_orgs()?;
 
     let app = ready_app(config).await?;
-    let outcome = app.services.import(&ProvisioningAccess::of_operator(), &orgs, args.dry_run).await;
+    let outcome =
+        app.services.import(&ProvisioningAccess::of_operator(app.services.random.as_ref()), &orgs, args.dry_run).await;
     app.stop().await;
 
     let report = ImportResponse::new(&outcome?);
@@ -108,7 +109,7 @@ async fn configuration(config: &Config, args: &ImportArgs, bytes: &[u8]) -> Comm
 
 async fn export(config: &Config, args: &ImportArgs, mut file: BufReader<File>) -> CommandResult {
     let app = ready_app(config).await?;
-    let access = ProvisioningAccess::of_operator();
+    let access = ProvisioningAccess::of_operator(app.services.random.as_ref());
     let outcome = app.services.import_everything(&access, &mut file, args.dry_run).await;
     app.stop().await;
     let report = outcome.map_err(|error| match error {

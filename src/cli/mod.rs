@@ -3,11 +3,14 @@
 
 mod export;
 mod health;
+#[cfg(feature = "tls")]
+mod https;
 mod import;
 mod prices;
 mod reprice;
 mod serve;
 mod table;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -17,11 +20,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Args, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::api::openapi;
-use crate::app::{self, App, Parts};
+use crate::app::{self, App, ConfiguredKeys, Parts};
 use crate::clock::{Clock, SystemClock};
-use crate::config::secrets::{self, ResolvedSecrets};
+use crate::config::secrets::{self, ResolvedSecrets, Which};
 use crate::config::{Config, Loaded, Sources};
 use crate::demo;
 use crate::domain::pricing::PriceCatalog;
@@ -147,24 +151,20 @@ fn run(cli: Cli) -> CommandResult {
             runtime()?.block_on(serve::run(&loaded, args.sample))
         }
         Command::Migrate => {
-            let loaded = load(cli.global, None)?;
-            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
-            runtime()?.block_on(migrate(&loaded.config))
+            let (runtime, config) = prepare(cli.global, Which::Store)?;
+            runtime.block_on(migrate(&config))
         }
         Command::Import(args) => {
-            let loaded = load(cli.global, None)?;
-            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
-            runtime()?.block_on(import::run(&loaded.config, args))
+            let (runtime, config) = prepare(cli.global, Which::All)?;
+            runtime.block_on(import::run(&config, args))
         }
         Command::Export(args) => {
-            let loaded = load(cli.global, None)?;
-            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
-            runtime()?.block_on(export::run(&loaded.config, args))
+            let (runtime, config) = prepare(cli.global, Which::All)?;
+            runtime.block_on(export::run(&config, args))
         }
         Command::Reprice(args) => {
-            let loaded = load(cli.global, None)?;
-            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
-            runtime()?.block_on(reprice::run(&loaded.config, args))
+            let (runtime, config) = prepare(cli.global, Which::All)?;
+            runtime.block_on(reprice::run(&config, args))
         }
         Command::Health(args) => {
             let loaded = load(cli.global, None)?;
@@ -185,6 +185,21 @@ fn load(global: Global, listen: Option<SocketAddr>) -> Result<Loaded, CommandErr
     Ok(Config::load(&Sources::from_process(global.config, overrides))?)
 }
 
+/// What a command that works on the store needs: logs, a runtime, and the configuration with its secrets in it.
+fn prepare(global: Global, which: Which) -> Result<(Runtime, Config), CommandError> {
+    let loaded = load(global, None)?;
+    logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+    let runtime = runtime()?;
+    let config = runtime.block_on(with_secrets(&loaded.config, which))?;
+    Ok((runtime, config))
+}
+
+/// The configuration with the secrets in it that are in files or in AWS Secrets Manager.
+async fn with_secrets(config: &Config, which: Which) -> Result<Config, CommandError> {
+    let store = app::secret_store(config);
+    Ok(secrets::fetch(config, store.as_deref(), which).await?)
+}
+
 /// The prices a service with this configuration has.
 fn price_catalog(global: Global) -> Result<Arc<PriceCatalog>, CommandError> {
     let config = load(global, None)?.config;
@@ -192,7 +207,7 @@ fn price_catalog(global: Global) -> Result<Arc<PriceCatalog>, CommandError> {
         return Ok(Arc::new(app::price_catalog(&config)?));
     }
     runtime()?.block_on(async {
-        let app = ready_app(&config).await?;
+        let app = ready_app(&with_secrets(&config, Which::All).await?).await?;
         let catalog = app.services.pricer.catalog();
         app.stop().await;
         Ok(catalog)
@@ -214,7 +229,7 @@ async fn ready_app(config: &Config) -> Result<App, CommandError> {
     Ok(app)
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+fn runtime() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
@@ -247,7 +262,8 @@ fn wire(
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let random: Arc<dyn Random> = Arc::new(SystemRng::new());
     let profile_resolver = app::profile_resolver(config);
-    Ok(App::new(config, secrets, Parts { storage, clock, random, metrics, profile_resolver })?)
+    let key_source = ConfiguredKeys::source(config, secrets, app::secret_store(config));
+    Ok(App::new(config, secrets, Parts { storage, clock, random, metrics, profile_resolver, key_source })?)
 }
 
 fn resolve_secrets(config: &Config) -> Result<ResolvedSecrets, CommandError> {

@@ -62,7 +62,7 @@ pub(super) async fn run(config: &Config, args: RepriceArgs) -> CommandResult {
 
 /// Repeats until nothing is left. It ends: each call starts after the records of the one before.
 async fn walk(app: &App, mut request: RepriceRequest, report: &mut RepriceReport) -> Result<(), ServiceError> {
-    let access = ProvisioningAccess::of_operator();
+    let access = ProvisioningAccess::of_operator(app.services.random.as_ref());
     loop {
         report.continue_with(app.services.reprice(&access, &request).await?)?;
         match &report.next {

@@ -17,15 +17,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{CommandError, CommandResult, open_store, resolve_secrets, wire};
+use super::{CommandError, CommandResult, open_store, resolve_secrets, tls, wire, with_secrets};
 use crate::api::metrics::CONTENT_TYPE;
 use crate::app;
-use crate::config::secrets::{PROVISIONING_KEY_FILE, ResolvedSecrets};
+use crate::clock::SystemClock;
+use crate::config::secrets::{self, PROVISIONING_KEY_FILE, ResolvedSecrets, Which};
 use crate::config::{Config, Loaded};
 use crate::demo::sample;
 use crate::jobs::consolidation;
 use crate::jobs::price_refresh::{self, Schedule};
 use crate::jobs::purge::{self, PurgePolicy};
+use crate::jobs::secrets_refresh;
 use crate::server::{ServerLimits, serve};
 use crate::service::Services;
 use crate::service::price_refresh::{RefreshPolicy, load};
@@ -38,12 +40,16 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     let started = Instant::now();
     // First of all: a stop that is asked for while starting must not kill the process in the middle.
     let mut signals = StopSignals::listen()?;
-    let config = &loaded.config;
+    // Before anything else is touched: a start with secrets that are missing or unfit must leave no trace.
+    let config = &with_secrets(&loaded.config, Which::All).await?;
+    secrets::check(config)?;
     let sqlite = config.storage.url.is_sqlite();
     if with_sample && !sqlite {
         return Err("--sample is for the embedded store only; unset storage.url".into());
     }
-    // The store first: what it needs besides, secrets among it, matters only where there is one.
+    // Cheap to check, so before anything is opened.
+    let tls = tls::open(config)?;
+    // The store first: secrets are created only where there is one.
     let storage = open_store(config).await?;
     let secrets = resolve_secrets(config)?;
     if sqlite || config.storage.auto_migrate {
@@ -65,20 +71,22 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     let address = listener.local_addr()?;
     let stop = CancellationToken::new();
     let jobs = start_jobs(config, &app.services, &metrics, &stop).await?;
-    let mut greeting = greeting(address, config, &secrets, started)?;
+    if let Some(tls) = tls.clone() {
+        let (interval, stopping) = (config.server.tls.reload_interval(), stop.clone());
+        jobs.spawn(async move { tls.keep_current(interval, Arc::new(SystemClock), stopping).await });
+    }
+    let url = base_url(address, tls.is_some());
+    let mut greeting = greeting(&url, config, &secrets, started)?;
     if let Some(sample) = sample {
-        writeln!(greeting, "{}", sample.instructions(&base_url(address), &key_expression(&secrets)))?;
+        writeln!(greeting, "{}", sample.instructions(&url, &key_expression(&secrets)))?;
     }
     // Whoever started the service may have stopped listening to it: that is no reason to stop serving.
     if let Err(error) = std::io::stdout().write_all(greeting.as_bytes()).and_then(|()| std::io::stdout().flush()) {
         tracing::debug!(%error, "nobody reads the greeting");
     }
 
-    let limits = ServerLimits {
-        header_read_timeout: config.server.read_timeout(),
-        drain_timeout: config.server.drain_timeout(),
-    };
-    let serving = tokio::spawn(serve(listener, app.router(), limits, stop.clone()));
+    let endpoint = app.endpoint().with_tls(tls);
+    let serving = tokio::spawn(serve(listener, endpoint, limits(config), stop.clone()));
     let stopped_by = signals.next().await;
     tracing::info!("stopping: finishing requests in flight");
     app.start_draining();
@@ -118,12 +126,18 @@ async fn start_jobs(
     let policy = PurgePolicy {
         usage_days: retention.usage_days,
         totals_days: retention.daily_totals_days,
+        audit_days: retention.audit_days,
         interval: retention.purge_interval(),
         batch: retention.purge_batch,
     };
     keep_prices_fresh(config, services, &jobs, stop).await;
     let (purging, stopping) = (Arc::clone(services), stop.clone());
     jobs.spawn(async move { purge::run(&purging, policy, stopping).await });
+
+    if let Some(interval) = config.auth.secrets_refresh() {
+        let (reading, stopping) = (Arc::clone(services), stop.clone());
+        jobs.spawn(async move { secrets_refresh::run(&reading, interval, stopping).await });
+    }
 
     let (adding, stopping) = (Arc::clone(services), stop.clone());
     jobs.spawn(async move { consolidation::run(&adding, stopping).await });
@@ -139,11 +153,8 @@ async fn start_jobs(
         let listener = bind(address, "metrics.listen").await?;
         let handle = metrics.clone();
         let page = get(move || async move { ([(header::CONTENT_TYPE, CONTENT_TYPE)], handle.render()) });
-        let limits = ServerLimits {
-            header_read_timeout: config.server.read_timeout(),
-            drain_timeout: config.server.drain_timeout(),
-        };
-        jobs.spawn(serve(listener, Router::new().route("/metrics", page), limits, stop.clone()));
+        // Plain HTTP, also where the API has TLS: scrapers reach it over a private network.
+        jobs.spawn(serve(listener, Router::new().route("/metrics", page), limits(config), stop.clone()));
     }
     jobs.close();
     Ok(jobs)
@@ -188,8 +199,16 @@ impl StopSignals {
     }
 }
 
-fn base_url(address: SocketAddr) -> String {
-    format!("http://{address}")
+fn limits(config: &Config) -> ServerLimits {
+    ServerLimits {
+        client_timeout: config.server.read_timeout(),
+        drain_timeout: config.server.drain_timeout(),
+        max_connections: config.server.max_connections,
+    }
+}
+
+fn base_url(address: SocketAddr, tls: bool) -> String {
+    format!("{}://{address}", if tls { "https" } else { "http" })
 }
 
 /// How a shell gets the provisioning key without anybody printing it.
@@ -203,13 +222,12 @@ fn key_expression(secrets: &ResolvedSecrets) -> String {
 }
 
 fn greeting(
-    address: SocketAddr,
+    url: &str,
     config: &Config,
     secrets: &ResolvedSecrets,
     started: Instant,
 ) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
-    let url = base_url(address);
     writeln!(
         out,
         "Bedrock Cost Keeper {} is ready after {} ms",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::aws_pricing::is_region;
 use super::key::{Key, Kind};
 
 pub(super) const KEYS: &[Key] = &[
@@ -17,6 +18,17 @@ pub(super) const KEYS: &[Key] = &[
     ),
     // Below the shortest usual time-out of a request, whose submission waits for it.
     Key::new("aws.bedrock.timeout_ms", Kind::Int { min: 100, max: 10_000, unit: "milliseconds" }),
+    Key::new(
+        "aws.secrets_manager.region",
+        Kind::Text { expected: "an AWS region, such as us-east-1", accepts: is_region },
+    ),
+    Key::new(
+        "aws.secrets_manager.endpoint_url",
+        Kind::Text {
+            expected: "an address such as https://secretsmanager.us-east-1.amazonaws.com, without credentials",
+            accepts: is_endpoint,
+        },
+    ),
 ];
 
 /// What is asked of AWS, with the credentials of its default chain.
@@ -25,6 +37,21 @@ pub(super) const KEYS: &[Key] = &[
 pub struct AwsConfig {
     /// Which models are behind application inference profiles.
     pub bedrock: BedrockConfig,
+    /// Where secrets are that are given by their id.
+    #[serde(default)]
+    pub secrets_manager: SecretsManagerConfig,
+}
+
+/// `GetSecretValue` of AWS Secrets Manager.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretsManagerConfig {
+    /// Region of secrets that are given by name; an ARN says its own. Unset, the default chain of AWS is asked.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Where, instead of the public endpoint of the region.
+    #[serde(default)]
+    pub endpoint_url: Option<String>,
 }
 
 /// `GetInferenceProfile` of Amazon Bedrock.

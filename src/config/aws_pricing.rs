@@ -35,7 +35,7 @@ impl Default for AwsPricingConfig {
     }
 }
 
-fn is_region(text: &str) -> bool {
+pub(super) fn is_region(text: &str) -> bool {
     (5..=30).contains(&text.len())
         && text.contains('-')
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')

@@ -4,10 +4,12 @@ use figment::value::{Dict, Tag, Value};
 use figment::{Figment, Profile, Provider};
 
 use super::Config;
+use super::auth::MIN_SECRETS_REFRESH_SECS;
 use super::error::{ConfigError, Finding, Origin, Problem};
 use super::key::{Found, find};
 use super::labels::{self, LABEL_RULE};
 use super::layers::{origin, unknown_key};
+use super::secret_sources;
 use crate::domain::catalog::LabelKind;
 use crate::domain::ids::ModelLabel;
 use crate::domain::profile::ProfileArn;
@@ -40,6 +42,21 @@ impl Tree {
     pub(super) fn names(&self, path: &[&str]) -> Vec<&str> {
         let group = self.get(path).and_then(Value::as_dict);
         group.map(|group| group.keys().map(String::as_str).collect()).unwrap_or_default()
+    }
+
+    /// An error about [`sections`](Self::sections), with where the value came from.
+    pub(super) fn located(&self, error: &figment::Error) -> Problem {
+        let problem = from_figment(error);
+        let path: Vec<_> = error.path.iter().map(String::as_str).collect();
+        match self.get(&path) {
+            Some(value) => Problem { origin: self.origin(value.tag(), &path), ..problem },
+            None => problem,
+        }
+    }
+
+    /// The values that the sections of the configuration are read from.
+    pub(super) fn sections(&self) -> Dict {
+        secret_sources::without_sources(self.root.clone())
     }
 
     /// Every value that is not what its key accepts, and every key that does not exist.
@@ -78,7 +95,7 @@ impl Tree {
     }
 
     /// A problem with the value at a path, or with its absence.
-    fn problem(&self, path: &[&str], expected: String) -> Problem {
+    pub(super) fn problem(&self, path: &[&str], expected: String) -> Problem {
         let value = self.get(path);
         let found = match (value, find(path)) {
             (None, _) => Finding::Missing,
@@ -120,12 +137,6 @@ impl Tree {
     pub(super) fn broken_rules(&self, config: &Config) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut refuse = |path: &[&str], expected: &str| problems.push(self.problem(path, expected.to_owned()));
-        if config.rate_limits.enabled {
-            refuse(
-                &["rate_limits", "enabled"],
-                "false: this version has no rate limiter; set limits at the proxy in front of it",
-            );
-        }
         if config.aws.bedrock.enabled && !cfg!(feature = "aws") {
             refuse(
                 &["aws", "bedrock", "enabled"],
@@ -140,6 +151,21 @@ impl Tree {
         if config.metrics.listen.is_some_and(|listen| listen.port() != 0 && listen == config.server.listen) {
             refuse(&["metrics", "listen"], "an address other than server.listen (or metrics.key, to share it)");
         }
+        let tls = &config.server.tls;
+        if tls.certificate_file.is_some() && !cfg!(feature = "tls") {
+            refuse(
+                &["server", "tls", "certificate_file"],
+                "nothing: this binary was built without TLS; build it with the cargo feature `tls`, which is a default one",
+            );
+        }
+        // One without the other is a mistake that would end in plain HTTP.
+        if tls.certificate_file.is_some() != tls.private_key_file.is_some() {
+            let missing = if tls.certificate_file.is_none() { "certificate_file" } else { "private_key_file" };
+            refuse(
+                &["server", "tls", missing],
+                "the path of a PEM file, as server.tls needs certificate_file and private_key_file",
+            );
+        }
         if config.pricing.aws.enabled && !cfg!(feature = "aws") {
             refuse(
                 &["pricing", "aws", "enabled"],
@@ -148,6 +174,9 @@ impl Tree {
         }
         if config.auth.refresh_token_ttl_secs < config.auth.access_token_ttl_secs {
             refuse(&["auth", "refresh_token_ttl_secs"], "at least auth.access_token_ttl_secs");
+        }
+        if (1..MIN_SECRETS_REFRESH_SECS).contains(&config.auth.secrets_refresh_secs) {
+            refuse(&["auth", "secrets_refresh_secs"], "0 (never) or at least 5 seconds");
         }
         if config.retention.daily_totals_days < config.retention.usage_days {
             refuse(&["retention", "daily_totals_days"], "at least retention.usage_days");

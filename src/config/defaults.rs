@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Kind};
+use crate::domain::rate_limits::RateLimits;
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{REFRESH_INTERVAL_RANGE, TIGHT_THRESHOLD_RANGE, TenantDefaults};
 
@@ -48,9 +49,9 @@ pub struct DefaultsConfig {
 }
 
 impl DefaultsConfig {
-    /// As the domain takes them.
+    /// As the domain takes them, with the rate limits beside them.
     #[must_use]
-    pub fn tenant_defaults(&self) -> TenantDefaults {
+    pub fn tenant_defaults(&self, rate_limits: RateLimits) -> TenantDefaults {
         TenantDefaults {
             tight_mode_threshold_pct: self.tight_mode_threshold_pct,
             sticky_fallback_enabled: self.sticky_fallback_enabled,
@@ -58,6 +59,7 @@ impl DefaultsConfig {
             refresh_interval_normal_secs: self.refresh_interval_normal_secs,
             refresh_interval_tight_secs: self.refresh_interval_tight_secs,
             agg_shard_count: self.agg_shard_count,
+            rate_limits,
         }
     }
 }

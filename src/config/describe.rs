@@ -6,6 +6,7 @@ use super::Config;
 use super::check::Tree;
 use super::error::{Origin, shown};
 use super::key::{ANY, Key};
+use super::secret_sources::SECRETS;
 
 /// A valid configuration and the origin of each of its values.
 #[derive(Debug, Clone)]
@@ -22,7 +23,8 @@ pub struct Loaded {
 pub struct Entry {
     /// Dotted path.
     pub key: String,
-    /// Its value as text; `(redacted)` for a secret, `(unset)` and `(none)` where there is nothing.
+    /// Its value as text; `(redacted)` for a secret, `(read from KEY)` for one that is somewhere else, `(unset)` and
+    /// `(none)` where there is nothing.
     pub value: String,
     /// Where the value came from.
     pub origin: Origin,
@@ -40,6 +42,13 @@ impl Loaded {
                 // All keys of one label, then all of the next: that is how a person reads a catalog.
                 described_labels = true;
                 entries.extend(label_entries(tree));
+            }
+        }
+        for secret in &SECRETS {
+            let Some((key, _)) = config.secret_sources.setting(secret) else { continue };
+            let origin = entries.iter().find(|entry| entry.key == key).map(|entry| entry.origin.clone());
+            if let (Some(entry), Some(origin)) = (entries.iter_mut().find(|entry| entry.key == secret.key), origin) {
+                *entry = Entry { key: secret.key.to_owned(), value: format!("(read from {key})"), origin };
             }
         }
         Self { config, file, entries }
@@ -62,7 +71,7 @@ impl Loaded {
         rows.iter().map(|(key, value, origin)| format!("{key:keys$}  {value:values$}  {origin}\n")).collect()
     }
 
-    /// The configuration as a JSON file that can be loaded, without secrets. A store's address is left out where it
+    /// The configuration as a JSON file that can be loaded, without secrets but with where they are. A store's address is left out where it
     /// holds credentials.
     ///
     /// # Errors
@@ -70,10 +79,19 @@ impl Loaded {
     pub fn to_json(&self) -> serde_json::Result<serde_json::Value> {
         let mut json = serde_json::to_value(&self.config)?;
         let url = &self.config.storage.url;
+        let sources = &self.config.secret_sources;
         if url.to_string() == url.expose()
+            && sources.of_key("storage.url").is_none()
             && let Some(storage) = json.get_mut("storage").and_then(serde_json::Value::as_object_mut)
         {
             storage.insert("url".to_owned(), url.expose().into());
+        }
+        for (key, place) in SECRETS.iter().filter_map(|secret| sources.setting(secret)) {
+            if let Some((section, name)) = key.split_once('.')
+                && let Some(section) = json.get_mut(section).and_then(serde_json::Value::as_object_mut)
+            {
+                section.insert(name.to_owned(), place.into());
+            }
         }
         Ok(json)
     }

@@ -10,7 +10,7 @@ use super::describe::Loaded;
 use super::error::{ConfigError, Problem};
 use super::layers::{Layer, insert};
 use super::sources::Sources;
-use super::{Config, StorageUrl, file, labels};
+use super::{Config, SecretSources, StorageUrl, file, labels, secret_sources};
 
 impl Config {
     /// Merges built-in defaults, file, environment and command line, in ascending precedence, and checks the result.
@@ -43,7 +43,7 @@ impl Config {
         let derived = derived_values(&Tree::new(figment.clone())?);
         figment = figment.join(&Layer::defaults(derived));
 
-        let tree = Tree::new(figment.clone())?;
+        let tree = Tree::new(figment)?;
         for problem in tree.problems() {
             if !problems.contains(&problem) {
                 problems.push(problem);
@@ -52,7 +52,13 @@ impl Config {
         // Rules across keys are checked on sound values only: they would repeat what was just said.
         refuse(problems)?;
         refuse(tree.incomplete_labels())?;
-        let config: Config = figment.extract().map_err(|e| ConfigError::Refused(vec![from_figment(&e)]))?;
+        refuse(secret_sources::contradictions(&tree))?;
+        let sections = Figment::from(&Layer::defaults(tree.sections()));
+        let mut config: Config = sections.extract().map_err(|e| ConfigError::Refused(vec![tree.located(&e)]))?;
+        config.secret_sources = SecretSources::of(&tree);
+        if config.secret_sources.of_key("storage.url").is_some() {
+            config.storage.url = StorageUrl::unread();
+        }
         refuse(tree.broken_rules(&config))?;
         Ok(Loaded::new(config, path, &tree))
     }

@@ -24,10 +24,12 @@ mod price_overrides;
 mod pricing;
 mod rate_limits;
 mod retention;
+mod secret_sources;
 pub mod secrets;
 mod server;
 mod sources;
 mod storage;
+mod tls;
 
 use std::path::PathBuf;
 
@@ -36,8 +38,10 @@ use serde::{Deserialize, Serialize};
 use crate::domain::catalog::LabelCatalog;
 use crate::domain::tenant::TenantDefaults;
 
-pub use auth::{AuthConfig, JWT_SECRET, JWT_VERIFICATION_SECRETS, PROVISIONING_KEYS};
-pub use aws::{AwsConfig, BedrockConfig};
+pub use auth::{
+    AuthConfig, JWT_PRIVATE_KEY, JWT_SECRET, JWT_VERIFICATION_PUBLIC_KEYS, JWT_VERIFICATION_SECRETS, PROVISIONING_KEYS,
+};
+pub use aws::{AwsConfig, BedrockConfig, SecretsManagerConfig};
 pub use aws_pricing::AwsPricingConfig;
 pub use defaults::DefaultsConfig;
 pub use describe::{Entry, Loaded};
@@ -50,9 +54,11 @@ pub use metrics::{METRICS_KEY, MetricsConfig};
 pub use pricing::{CeilingConfig, PricingConfig, UnknownModel};
 pub use rate_limits::RateLimitsConfig;
 pub use retention::RetentionConfig;
+pub use secret_sources::{AwsSecretId, SecretSource, SecretSources};
 pub use server::ServerConfig;
 pub use sources::{FILE_NAMES, Sources};
 pub use storage::{DynamoDbConfig, PostgresConfig, StorageConfig, StorageUrl};
+pub use tls::{CERTIFICATE_FILE, PRIVATE_KEY_FILE, TlsConfig};
 
 /// The whole configuration. [`Default`] is what a start without any source of configuration has.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +72,7 @@ pub struct Config {
     pub storage: StorageConfig,
     /// Keys and lifetimes.
     pub auth: AuthConfig,
-    /// Not available in this version.
+    /// How many requests a caller may send.
     pub rate_limits: RateLimitsConfig,
     /// The label catalog.
     pub labels: Labels,
@@ -84,6 +90,9 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Form and detail of the log.
     pub log: LogConfig,
+    /// Where secrets are that are not in here until [`secrets::fetch`] has read them.
+    #[serde(skip)]
+    pub secret_sources: SecretSources,
 }
 
 impl Config {
@@ -96,7 +105,7 @@ impl Config {
     /// Defaults below every organization and application, as the domain takes them.
     #[must_use]
     pub fn tenant_defaults(&self) -> TenantDefaults {
-        self.defaults.tenant_defaults()
+        self.defaults.tenant_defaults(self.rate_limits.limits())
     }
 }
 
@@ -117,14 +126,17 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             metrics: MetricsConfig::default(),
             log: LogConfig::default(),
+            secret_sources: SecretSources::default(),
         }
     }
 }
 
-/// Every key there is, in the order of the documentation. A label is written `*` in a path.
+/// Every key there is, in the order of the documentation. A label is written `*` in a path. A key with a secret is
+/// followed by those that say where the secret is instead.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
     [
         server::KEYS,
+        tls::KEYS,
         storage::DATA_DIR_KEYS,
         storage::KEYS,
         auth::KEYS,
@@ -141,4 +153,5 @@ pub fn keys() -> impl Iterator<Item = &'static Key> {
     ]
     .into_iter()
     .flatten()
+    .flat_map(|key| std::iter::once(key).chain(secret_sources::beside(key.path())))
 }

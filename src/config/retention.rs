@@ -13,6 +13,8 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("retention.usage_days", Kind::Int { min: 3, max: TEN_YEARS_OF_DAYS, unit: "days" }),
     // A monthly quota needs the whole month.
     Key::new("retention.daily_totals_days", Kind::Int { min: 32, max: TEN_YEARS_OF_DAYS, unit: "days" }),
+    // Who looks into an incident looks back by weeks.
+    Key::new("retention.audit_days", Kind::Int { min: 30, max: TEN_YEARS_OF_DAYS, unit: "days" }),
     Key::new("retention.purge_interval_secs", Kind::Int { min: 10, max: 86_400, unit: "seconds" }),
     Key::new("retention.purge_batch", Kind::Int { min: 1, max: 100_000, unit: "rows" }),
 ];
@@ -25,6 +27,8 @@ pub struct RetentionConfig {
     pub usage_days: u32,
     /// Days daily and monthly totals are kept.
     pub daily_totals_days: u32,
+    /// Days events of the audit trail are kept.
+    pub audit_days: u32,
     /// Seconds between purges.
     pub purge_interval_secs: u64,
     /// Rows of each kind one step of a purge deletes.
@@ -41,6 +45,6 @@ impl RetentionConfig {
 
 impl Default for RetentionConfig {
     fn default() -> Self {
-        Self { usage_days: 35, daily_totals_days: 400, purge_interval_secs: 3600, purge_batch: 1000 }
+        Self { usage_days: 35, daily_totals_days: 400, audit_days: 400, purge_interval_secs: 3600, purge_batch: 1000 }
     }
 }

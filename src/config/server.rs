@@ -1,11 +1,13 @@
 //! `server`: where and how the API is served.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::key::{Key, Kind};
+use super::tls::TlsConfig;
 
 /// What an address looks like, for `server.listen` and `metrics.listen`.
 pub(super) const ADDRESS: Kind = Kind::Text {
@@ -18,11 +20,19 @@ pub(super) const KEYS: &[Key] = &[
     Key::new("server.request_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
     Key::new("server.read_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
     Key::new("server.body_limit_bytes", Kind::Int { min: 1024, max: 64 * 1024 * 1024, unit: "bytes" }),
+    Key::new("server.max_connections", Kind::Int { min: 1, max: 65_536, unit: "connections" }),
     Key::new("server.drain_delay_secs", Kind::Int { min: 0, max: 60, unit: "seconds" }),
     Key::new("server.drain_timeout_secs", Kind::Int { min: 0, max: 300, unit: "seconds" }),
     Key::new(
         "server.cors_origins",
         Kind::List { expected: "an origin such as https://console.example.com, without a path", accepts: is_origin },
+    ),
+    Key::new(
+        "server.trusted_proxies",
+        Kind::List {
+            expected: "an IP address or network such as 10.0.0.0/8 or fd00::/8",
+            accepts: |text| network(text).is_some(),
+        },
     ),
 ];
 
@@ -38,12 +48,18 @@ pub struct ServerConfig {
     pub read_timeout_secs: u64,
     /// Longest accepted request body in bytes.
     pub body_limit_bytes: usize,
+    /// Most connections at once; further ones wait until one ends.
+    pub max_connections: usize,
     /// Seconds after SIGTERM in which new connections are still taken while `/readyz` fails already.
     pub drain_delay_secs: u64,
     /// Seconds that requests in flight get to finish once a stop was asked for.
     pub drain_timeout_secs: u64,
     /// Origins whose pages may call the API from a browser; none switches CORS off.
     pub cors_origins: Vec<String>,
+    /// Addresses and networks of proxies whose `X-Forwarded-For` is believed; none believes nobody.
+    pub trusted_proxies: Vec<String>,
+    /// HTTPS on this listener.
+    pub tls: TlsConfig,
 }
 
 impl ServerConfig {
@@ -57,6 +73,12 @@ impl ServerConfig {
     #[must_use]
     pub fn read_timeout(&self) -> Duration {
         Duration::from_secs(self.read_timeout_secs)
+    }
+
+    /// [`trusted_proxies`](Self::trusted_proxies) as networks.
+    #[must_use]
+    pub fn trusted_networks(&self) -> Vec<IpNet> {
+        self.trusted_proxies.iter().filter_map(|text| network(text)).collect()
     }
 
     /// [`drain_delay_secs`](Self::drain_delay_secs) as a duration.
@@ -80,11 +102,23 @@ impl Default for ServerConfig {
             request_timeout_secs: 15,
             read_timeout_secs: 10,
             body_limit_bytes: 1024 * 1024,
+            // A connection costs a file descriptor and, while a request is read, up to some 70 KB.
+            max_connections: 8_192,
             drain_delay_secs: 1,
             drain_timeout_secs: 25,
             cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            tls: TlsConfig::default(),
         }
     }
+}
+
+/// A network, or one address as the network of itself. IPv4 addresses mapped into IPv6 are refused: peers are compared in
+/// their plain form, so such an entry would match nobody.
+fn network(text: &str) -> Option<IpNet> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
+    let mapped = matches!(network, IpNet::V6(network) if network.addr().to_ipv4_mapped().is_some());
+    (!mapped).then_some(network)
 }
 
 /// Scheme, host and optional port, exactly as a browser sends it in `Origin`. `*` is not one: it would open

@@ -22,9 +22,7 @@ pub(super) const KEYS: &[Key] = &[
         // Which of these a build can open is said by `storage::open`.
         Kind::Url {
             expected: "the address of a store: sqlite://path/to.db, postgres://user@host/database or dynamodb://?region=…",
-            accepts: |text| {
-                StorageUrl::SCHEMES.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
-            },
+            accepts: StorageUrl::accepts,
             show: redact_url,
         },
     ),
@@ -158,6 +156,7 @@ impl StorageConfig {
                 operation_timeout: Duration::from_millis(dynamodb.operation_timeout_ms),
                 usage_days: retention.usage_days,
                 totals_days: retention.daily_totals_days,
+                audit_days: retention.audit_days,
                 tags: dynamodb.tags.iter().filter_map(|text| tag(text)).map(owned).collect(),
             },
         }
@@ -174,6 +173,16 @@ pub struct StorageUrl(SecretString);
 
 impl StorageUrl {
     const SCHEMES: [&str; 4] = ["sqlite://", "postgres://", "postgresql://", "dynamodb://"];
+
+    /// Whether a text is the address of a store that some build can open.
+    pub(super) fn accepts(text: &str) -> bool {
+        Self::SCHEMES.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+    }
+
+    /// Stands for an address that is somewhere else and was not read yet. Nothing can open it.
+    pub(super) fn unread() -> Self {
+        Self::from("unread://".to_owned())
+    }
 
     /// The default store of a data directory.
     #[must_use]

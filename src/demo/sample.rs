@@ -18,6 +18,7 @@ use crate::domain::calendar::{Calendar, Day};
 use crate::domain::catalog::LabelKind;
 use crate::domain::ids::{AppId, ClientId, ModelLabel, OrgId, Scope};
 use crate::domain::money::MicroUsd;
+use crate::domain::rate_limits::OrgRateLimits;
 use crate::domain::tenant::{AppConfig, Org, Overrides, QuotaScope, Quotas};
 use crate::service::Services;
 use crate::service::access::ProvisioningAccess;
@@ -60,7 +61,7 @@ pub struct Sample {
 pub async fn provision(services: &Services) -> Result<Sample, CommandError> {
     let ordering = ordering(services)?;
     let label = ordering.first().cloned().ok_or("--sample needs a label of kind `model` in the label catalog")?;
-    let access = ProvisioningAccess::of_operator();
+    let access = ProvisioningAccess::of_operator(services.random.as_ref());
     let options = PutOptions { delivery: SecretDelivery::Inline, create_only: true };
     let calendar = Calendar::new("UTC")?;
     let sample = |org: &Org, chat_secret| {
@@ -118,6 +119,7 @@ fn org_draft(ordering: &[ModelLabel]) -> OrgDraft {
         monthly_quotas: BTreeMap::new(),
         agg_shard_count: None,
         overrides: Overrides { tight_mode_threshold_pct: Some(TIGHT_THRESHOLD_PCT), ..Overrides::default() },
+        rate_limits: OrgRateLimits::default(),
     }
 }
 

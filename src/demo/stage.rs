@@ -18,6 +18,7 @@ use crate::cli::CommandError;
 use crate::clock::{Clock, ManualClock};
 use crate::config::secrets::ResolvedSecrets;
 use crate::config::{Config, StorageConfig};
+use crate::domain::signing_key::SigningKey;
 use crate::ids::{Random, SystemRng};
 use crate::server::{ServerLimits, serve};
 use crate::service::crypto::new_retrieval_token;
@@ -51,23 +52,21 @@ impl Stage {
         let config =
             Config { data_dir: directory.0.clone(), storage: StorageConfig::in_dir(&directory.0), ..Config::default() };
         let key = new_retrieval_token(&random)?;
-        let secrets = ResolvedSecrets {
-            provisioning_keys: vec![key.clone()],
-            jwt_secret: new_retrieval_token(&random)?,
-            jwt_verification_secrets: Vec::new(),
-            location: None,
-            created: false,
-        };
+        let secrets = ResolvedSecrets::given(vec![key.clone()], SigningKey::Hs256(new_retrieval_token(&random)?));
         let storage = open(config.storage.url.expose(), &config.storage.options(&config.retention)).await?;
         storage.migrate().await?;
         let clock = Arc::new(ManualClock::at(now));
         let for_app: Arc<dyn Clock> = Arc::clone(&clock) as Arc<dyn Clock>;
         let random = Arc::new(random);
-        let parts = Parts { storage, clock: for_app, random, metrics: None, profile_resolver: None };
+        let parts = Parts { storage, clock: for_app, random, metrics: None, profile_resolver: None, key_source: None };
         let app = App::new(&config, &secrets, parts)?;
 
         let (servers, stop) = (TaskTracker::new(), CancellationToken::new());
-        let limits = ServerLimits { header_read_timeout: config.server.read_timeout(), drain_timeout: DRAIN_TIMEOUT };
+        let limits = ServerLimits {
+            client_timeout: config.server.read_timeout(),
+            drain_timeout: DRAIN_TIMEOUT,
+            max_connections: config.server.max_connections,
+        };
         let start = async |router: Router| {
             let listener = TcpListener::bind("127.0.0.1:0").await?;
             let url = format!("http://{}", listener.local_addr()?);

@@ -9,6 +9,7 @@ use super::calendar::Calendar;
 use super::catalog::LabelCatalog;
 use super::ids::{AppId, ModelLabel, OrgId, Scope};
 use super::money::MicroUsd;
+use super::rate_limits::{OrgRateLimits, RateLimits};
 use super::selection::ExhaustedPolicy;
 
 /// Quotas by label.
@@ -76,6 +77,9 @@ pub struct OrgConfig {
     /// Overrides of the service's defaults.
     #[serde(default)]
     pub overrides: Overrides,
+    /// Rate limits of each of its clients.
+    #[serde(default, skip_serializing_if = "OrgRateLimits::is_empty")]
+    pub rate_limits: OrgRateLimits,
 }
 
 /// Configuration of an application, as provisioned. What is unset is inherited.
@@ -144,6 +148,8 @@ pub struct TenantDefaults {
     pub refresh_interval_tight_secs: u32,
     /// Counter shards of a new organization.
     pub agg_shard_count: u8,
+    /// Rate limits of a caller.
+    pub rate_limits: RateLimits,
 }
 
 /// Where an effective value came from.
@@ -198,6 +204,8 @@ pub struct Effective {
     pub refresh_interval_normal_secs: Sourced<u32>,
     /// Advised seconds between checks in tight mode.
     pub refresh_interval_tight_secs: Sourced<u32>,
+    /// Rate limits of each client, all of them set; always the organization's or the service's.
+    pub rate_limits: Sourced<OrgRateLimits>,
     /// The scope whose fallback state counts: the one that owns the quotas, except for an application that shares
     /// quotas but orders other labels, or sticks to a fallback where the organization does not. A position in the
     /// shared chain would mean nothing in its own, and it would move the shared one for everybody else; so it keeps a
@@ -273,6 +281,10 @@ pub fn effective(org: &Org, app: Option<&App>, defaults: &TenantDefaults) -> Res
             inherited.refresh_interval_tight_secs,
             defaults.refresh_interval_tight_secs,
         ),
+        rate_limits: Sourced {
+            value: org.config.rate_limits.or(&defaults.rate_limits),
+            source: if org.config.rate_limits.is_empty() { ValueSource::Default } else { ValueSource::Org },
+        },
     })
 }
 
@@ -328,6 +340,7 @@ pub fn validate_org(config: &OrgConfig, catalog: &LabelCatalog) -> Result<(), In
     validate_quotas("quotas", &config.quotas)?;
     validate_quotas("monthly_quotas", &config.monthly_quotas)?;
     validate_overrides(&config.overrides)?;
+    config.rate_limits.validate()?;
     every_label_has_a_quota(&config.model_ordering, &config.quotas)
 }
 

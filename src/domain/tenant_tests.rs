@@ -31,6 +31,7 @@ fn org_config() -> OrgConfig {
         monthly_quotas: quotas(&[("premium", 100)]),
         agg_shard_count: 8,
         overrides: Overrides { tight_mode_threshold_pct: Some(90), ..Overrides::default() },
+        rate_limits: OrgRateLimits::default(),
     }
 }
 
@@ -51,6 +52,7 @@ const DEFAULTS: TenantDefaults = TenantDefaults {
     refresh_interval_normal_secs: 300,
     refresh_interval_tight_secs: 60,
     agg_shard_count: 8,
+    rate_limits: RateLimits::DEFAULT,
 };
 
 fn tenant(scope: QuotaScope) -> Effective {
@@ -112,6 +114,7 @@ fn an_impossible_organization_is_refused_with_the_field_named() {
     );
     assert_eq!(refused(|c| c.overrides.tight_mode_threshold_pct = Some(49)), "overrides.tight_mode_threshold_pct");
     assert_eq!(refused(|c| c.overrides.refresh_interval_tight_secs = Some(0)), "overrides.refresh_interval_tight_secs");
+    assert_eq!(refused(|c| c.rate_limits.usage = Some(0)), "rate_limits.usage");
 }
 
 #[test]
@@ -130,4 +133,15 @@ fn an_application_may_order_its_own_profiles_but_needs_a_quota_for_each_label_in
         validate_app(&config, &org_config(), &catalog(), &BTreeSet::new()).unwrap_err().field,
         "model_ordering[0]"
     );
+}
+
+#[test]
+fn a_configuration_stored_before_there_were_rate_limits_can_be_read() {
+    let written = serde_json::to_value(org_config()).unwrap();
+    assert!(written.get("rate_limits").is_none());
+    assert_eq!(serde_json::from_value::<OrgConfig>(written).unwrap(), org_config());
+    let limited =
+        OrgConfig { rate_limits: OrgRateLimits { token: Some(7), ..OrgRateLimits::default() }, ..org_config() };
+    let written = serde_json::to_value(&limited).unwrap();
+    assert_eq!(serde_json::from_value::<OrgConfig>(written).unwrap(), limited);
 }

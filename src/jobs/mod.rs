@@ -3,3 +3,4 @@
 pub mod consolidation;
 pub mod price_refresh;
 pub mod purge;
+pub mod secrets_refresh;

@@ -16,6 +16,8 @@ pub struct PurgePolicy {
     pub usage_days: u32,
     /// Days totals are kept.
     pub totals_days: u32,
+    /// Days events of the audit trail are kept.
+    pub audit_days: u32,
     /// Pause between runs.
     pub interval: Duration,
     /// Most rows of a kind in one step.
@@ -36,6 +38,7 @@ impl PurgePolicy {
             usage_before: days_ago(self.usage_days)?,
             // A day of UTC: organizations west of it keep their totals some hours longer, none shorter than a day.
             totals_before: Calendar::new("UTC")?.day_of(days_ago(self.totals_days)?),
+            audit_before: days_ago(self.audit_days)?,
         })
     }
 }
@@ -76,10 +79,17 @@ mod tests {
 
     #[test]
     fn retention_is_counted_back_from_now() {
-        let policy = PurgePolicy { usage_days: 35, totals_days: 400, interval: Duration::from_secs(1), batch: 10 };
+        let policy = PurgePolicy {
+            usage_days: 35,
+            totals_days: 400,
+            audit_days: 90,
+            interval: Duration::from_secs(1),
+            batch: 10,
+        };
         let retention = policy.retention("2026-11-23T10:00:00Z".parse().unwrap()).unwrap();
         assert_eq!(retention.usage_before, "2026-10-19T10:00:00Z".parse().unwrap());
         assert_eq!(retention.totals_before.to_string(), "2025-10-19");
+        assert_eq!(retention.audit_before, "2026-08-25T10:00:00Z".parse().unwrap());
         assert!(policy.retention(Timestamp::MIN).is_err());
     }
 }

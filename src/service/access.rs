@@ -2,52 +2,37 @@
 //!
 //! A [`Caller`] is somebody whose credentials were verified. It yields an access value for one kind of use case on
 //! one scope, or a refusal. The fields of access values are private to this module, so a use case that takes one
-//! cannot be reached without authorization.
+//! cannot be reached without authorization. Those that permit a change say by whom, for the audit trail.
+
+mod identity;
+mod permission;
 
 use std::fmt;
+use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::crypto::sha256;
 use super::error::ServiceError;
 use super::tokens::Claims;
+use super::{Result, Services};
+use crate::domain::audit::{AuditAction, AuditActor};
 use crate::domain::ids::{AppId, ClientId, OrgId, Scope};
+use crate::ids::Random;
 
-/// What an access token permits, as its `scope` claim lists it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Permission {
-    /// Read spend and quotas.
-    ReadAggregates,
-    /// Submit usage and costs.
-    WriteCosts,
-    /// Ask which model to use, and read the catalog.
-    ReadModelSelection,
-}
+pub use self::identity::{Identity, Origin, Requester};
+pub use self::permission::Permission;
 
-impl Permission {
-    /// Every permission: what a client-credentials token carries.
-    pub const ALL: [Self; 3] = [Self::ReadAggregates, Self::WriteCosts, Self::ReadModelSelection];
-
-    /// As written in the claim.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ReadAggregates => "read:aggregates",
-            Self::WriteCosts => "write:costs",
-            Self::ReadModelSelection => "read:model-selection",
-        }
-    }
-}
-
-/// The configured keys of administrators, by digest.
+/// The configured keys of administrators, by digest. Replaced as a whole, so that no request sees half of a change.
 pub struct ProvisioningKeys {
-    digests: Vec<[u8; 32]>,
+    digests: ArcSwap<Vec<[u8; 32]>>,
 }
 
 impl fmt::Debug for ProvisioningKeys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProvisioningKeys({})", self.digests.len())
+        write!(f, "ProvisioningKeys({})", self.digests.load().len())
     }
 }
 
@@ -55,55 +40,80 @@ impl ProvisioningKeys {
     /// Accepts these keys.
     #[must_use]
     pub fn new(keys: &[SecretString]) -> Self {
-        Self { digests: keys.iter().map(|key| sha256(key.expose_secret().as_bytes())).collect() }
+        Self { digests: ArcSwap::from_pointee(digests(keys)) }
+    }
+
+    /// Accepts these keys from now on and no others. Answers their ids after a change, `None` where they are the same.
+    pub fn replace(&self, keys: &[SecretString]) -> Option<Vec<String>> {
+        let next = digests(keys);
+        if next == **self.digests.load() {
+            return None;
+        }
+        let ids = next.iter().map(key_id).collect();
+        self.digests.store(Arc::new(next));
+        Some(ids)
     }
 
     /// The administrator a presented key belongs to. Compares digests in constant time and always all of them, so
     /// that neither a common prefix nor the position of a key shows in the time it takes.
     #[must_use]
-    pub fn verify(&self, presented: &str) -> Option<Caller> {
+    pub fn verify(&self, presented: &str) -> Option<Identity> {
         let presented = sha256(presented.as_bytes());
         let mut found = None;
-        for known in &self.digests {
+        for known in self.digests.load().iter() {
             if verify_slices_are_equal(known, &presented).is_ok() {
                 found = Some(*known);
             }
         }
-        let digest = found?;
-        // Enough to tell two keys apart in a log, far too little to help guess one.
-        let [a, b, c, d, ..] = digest;
-        Some(Caller::Administrator { key_id: format!("{a:02x}{b:02x}{c:02x}{d:02x}") })
+        found.map(|digest| Identity::Administrator { key_id: key_id(&digest) })
     }
 }
 
-/// Somebody whose credentials were verified.
+fn digests(keys: &[SecretString]) -> Vec<[u8; 32]> {
+    keys.iter().map(|key| sha256(key.expose_secret().as_bytes())).collect()
+}
+
+/// The start of a key's digest: enough to tell two keys apart in a log, far too little to help guess one.
+fn key_id([a, b, c, d, ..]: &[u8; 32]) -> String {
+    format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+}
+
+/// Somebody whose credentials were verified, in the course of one request.
 #[derive(Debug, Clone)]
-pub enum Caller {
-    /// Holds a provisioning key.
-    Administrator {
-        /// First bytes of the key's digest, to tell keys apart in logs.
-        key_id: String,
-    },
-    /// Holds an access token that is well signed, unexpired and not revoked.
-    Client(Box<Claims>),
+pub struct Caller {
+    identity: Identity,
+    origin: Origin,
 }
 
 /// May provision tenants.
 #[derive(Debug, Clone)]
 pub struct ProvisioningAccess {
-    key_id: String,
+    by: Requester,
 }
 
 impl ProvisioningAccess {
-    /// Which administrator key was used.
+    /// Which administrator key was used, or that none was needed.
     #[must_use]
     pub fn key_id(&self) -> &str {
-        &self.key_id
+        match &self.by.actor {
+            AuditActor::Administrator(key_id) => key_id,
+            // Only administrators and the operator get this far.
+            AuditActor::Operator | AuditActor::Client(_) | AuditActor::Anonymous => "operator",
+        }
     }
 
-    /// Whoever can start the process on the store's own host (the command line) administers it.
-    pub(crate) fn of_operator() -> Self {
-        Self { key_id: "operator".to_owned() }
+    /// Who asks.
+    #[must_use]
+    pub fn by(&self) -> &Requester {
+        &self.by
+    }
+
+    /// Whoever can start the process on the store's own host (the command line) administers it. Everything done with
+    /// one of these has the same request id.
+    pub(crate) fn of_operator(random: &dyn Random) -> Self {
+        // Without randomness the id is the nil UUID: the trail then still says that it was the operator, and when.
+        let request_id = random.uuid().unwrap_or_default().to_string();
+        Self { by: Requester { actor: AuditActor::Operator, origin: Origin { request_id, address: None } } }
     }
 }
 
@@ -150,9 +160,39 @@ app_access! {
     /// May read an application's inference profiles.
     ProfileReadAccess
 }
-app_access! {
-    /// May register and delete an application's inference profiles.
-    ProfileWriteAccess
+
+/// May register and delete an application's inference profiles.
+#[derive(Debug, Clone)]
+pub struct ProfileWriteAccess {
+    org_id: OrgId,
+    app_id: AppId,
+    by: Requester,
+}
+
+impl ProfileWriteAccess {
+    /// The organization.
+    #[must_use]
+    pub fn org_id(&self) -> OrgId {
+        self.org_id
+    }
+
+    /// The application.
+    #[must_use]
+    pub fn app_id(&self) -> &AppId {
+        &self.app_id
+    }
+
+    /// The application as a scope.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        Scope::app(self.org_id, self.app_id.clone())
+    }
+
+    /// Who asks.
+    #[must_use]
+    pub fn by(&self) -> &Requester {
+        &self.by
+    }
 }
 
 /// May read spend of a scope.
@@ -177,6 +217,7 @@ pub struct CatalogAccess(());
 #[derive(Debug, Clone)]
 pub struct TokenAccess {
     client_id: ClientId,
+    by: Requester,
 }
 
 impl TokenAccess {
@@ -185,17 +226,56 @@ impl TokenAccess {
     pub fn client_id(&self) -> &ClientId {
         &self.client_id
     }
+
+    /// Who asks: that client.
+    #[must_use]
+    pub fn by(&self) -> &Requester {
+        &self.by
+    }
 }
 
+const NOT_A_KEY: ServiceError = ServiceError::Unauthorized("the provisioning key in X-API-Key is not valid");
 const NOT_ADMIN: ServiceError = ServiceError::Forbidden("this needs a provisioning key in X-API-Key");
 const NOT_CLIENT: ServiceError = ServiceError::Forbidden("this needs a client's access token");
 const OTHER_TENANT: ServiceError =
     ServiceError::Forbidden("the access token belongs to another organization or application");
 const NOT_PERMITTED: ServiceError = ServiceError::Forbidden("the access token's scope does not include this");
 
+impl Services {
+    /// The administrator behind a provisioning key. One that is none is noted in the audit trail.
+    ///
+    /// # Errors
+    /// [`ServiceError::Unauthorized`] for anything else.
+    pub fn administrator(&self, presented: &str, origin: Origin) -> Result<Caller> {
+        match self.provisioning_keys.verify(presented) {
+            Some(identity) => Ok(Caller::new(identity, origin)),
+            None => {
+                self.audit_refusal(AuditAction::KeyRefused, None, &origin);
+                Err(NOT_A_KEY)
+            }
+        }
+    }
+}
+
 impl Caller {
+    /// Somebody who proved to be this, in a request from there.
+    #[must_use]
+    pub fn new(identity: Identity, origin: Origin) -> Self {
+        Self { identity, origin }
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    fn requester(&self) -> Requester {
+        Requester { actor: self.identity.actor(), origin: self.origin.clone() }
+    }
+
     /// A token reaches a scope if it is the organization's, or the very application's.
-    fn reaches(claims: &Claims, scope: &Scope, permission: Permission) -> Result<(), ServiceError> {
+    fn reaches(claims: &Claims, scope: &Scope, permission: Permission) -> Result<()> {
         let own = claims.client_id();
         let same_org = own.0.org_id == scope.org_id;
         if !same_org || (own.0.app_id.is_some() && own.0.app_id != scope.app_id) {
@@ -208,10 +288,10 @@ impl Caller {
     }
 
     /// Administrators may read any tenant; clients their own.
-    fn may_read(&self, scope: &Scope, permission: Permission) -> Result<(), ServiceError> {
-        match self {
-            Self::Administrator { .. } => Ok(()),
-            Self::Client(claims) => Self::reaches(claims, scope, permission),
+    fn may_read(&self, scope: &Scope, permission: Permission) -> Result<()> {
+        match &self.identity {
+            Identity::Administrator { .. } => Ok(()),
+            Identity::Client(claims) => Self::reaches(claims, scope, permission),
         }
     }
 
@@ -219,10 +299,10 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for a client.
-    pub fn provisioning(&self) -> Result<ProvisioningAccess, ServiceError> {
-        match self {
-            Self::Administrator { key_id } => Ok(ProvisioningAccess { key_id: key_id.clone() }),
-            Self::Client(_) => Err(NOT_ADMIN),
+    pub fn provisioning(&self) -> Result<ProvisioningAccess> {
+        match &self.identity {
+            Identity::Administrator { .. } => Ok(ProvisioningAccess { by: self.requester() }),
+            Identity::Client(_) => Err(NOT_ADMIN),
         }
     }
 
@@ -230,7 +310,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for another tenant's token, whether or not the target exists.
-    pub fn selection(&self, org_id: OrgId, app_id: AppId) -> Result<SelectionAccess, ServiceError> {
+    pub fn selection(&self, org_id: OrgId, app_id: AppId) -> Result<SelectionAccess> {
         self.may_read(&Scope::app(org_id, app_id.clone()), Permission::ReadModelSelection)?;
         Ok(SelectionAccess { org_id, app_id })
     }
@@ -239,10 +319,10 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for anybody else, whether or not the target exists.
-    pub fn usage(&self, org_id: OrgId, app_id: AppId) -> Result<UsageAccess, ServiceError> {
-        match self {
-            Self::Administrator { .. } => Err(NOT_CLIENT),
-            Self::Client(claims) => {
+    pub fn usage(&self, org_id: OrgId, app_id: AppId) -> Result<UsageAccess> {
+        match &self.identity {
+            Identity::Administrator { .. } => Err(NOT_CLIENT),
+            Identity::Client(claims) => {
                 Self::reaches(claims, &Scope::app(org_id, app_id.clone()), Permission::WriteCosts)?;
                 Ok(UsageAccess { org_id, app_id })
             }
@@ -253,7 +333,7 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for another tenant's token, whether or not the target exists.
-    pub fn read_profiles(&self, org_id: OrgId, app_id: AppId) -> Result<ProfileReadAccess, ServiceError> {
+    pub fn read_profiles(&self, org_id: OrgId, app_id: AppId) -> Result<ProfileReadAccess> {
         self.may_read(&Scope::app(org_id, app_id.clone()), Permission::ReadModelSelection)?;
         Ok(ProfileReadAccess { org_id, app_id })
     }
@@ -264,18 +344,18 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for anybody else, whether or not the target exists.
-    pub fn write_profiles(&self, org_id: OrgId, app_id: AppId) -> Result<ProfileWriteAccess, ServiceError> {
-        if let Self::Client(claims) = self {
+    pub fn write_profiles(&self, org_id: OrgId, app_id: AppId) -> Result<ProfileWriteAccess> {
+        if let Identity::Client(claims) = &self.identity {
             Self::reaches(claims, &Scope::app(org_id, app_id.clone()), Permission::WriteCosts)?;
         }
-        Ok(ProfileWriteAccess { org_id, app_id })
+        Ok(ProfileWriteAccess { org_id, app_id, by: self.requester() })
     }
 
     /// Spend of an organization or application.
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for another tenant's token, and for an application's token on its organization.
-    pub fn aggregates(&self, scope: Scope) -> Result<AggregatesAccess, ServiceError> {
+    pub fn aggregates(&self, scope: Scope) -> Result<AggregatesAccess> {
         self.may_read(&scope, Permission::ReadAggregates)?;
         Ok(AggregatesAccess { scope })
     }
@@ -284,10 +364,10 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for a token without the permission.
-    pub fn catalog(&self) -> Result<CatalogAccess, ServiceError> {
-        match self {
-            Self::Client(claims) if !claims.permits(Permission::ReadModelSelection) => Err(NOT_PERMITTED),
-            Self::Client(_) | Self::Administrator { .. } => Ok(CatalogAccess(())),
+    pub fn catalog(&self) -> Result<CatalogAccess> {
+        match &self.identity {
+            Identity::Client(claims) if !claims.permits(Permission::ReadModelSelection) => Err(NOT_PERMITTED),
+            Identity::Client(_) | Identity::Administrator { .. } => Ok(CatalogAccess(())),
         }
     }
 
@@ -295,10 +375,10 @@ impl Caller {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] for an administrator, who has no token.
-    pub fn own_tokens(&self) -> Result<TokenAccess, ServiceError> {
-        match self {
-            Self::Administrator { .. } => Err(NOT_CLIENT),
-            Self::Client(claims) => Ok(TokenAccess { client_id: claims.client_id().clone() }),
+    pub fn own_tokens(&self) -> Result<TokenAccess> {
+        match &self.identity {
+            Identity::Administrator { .. } => Err(NOT_CLIENT),
+            Identity::Client(claims) => Ok(TokenAccess { client_id: claims.client_id().clone(), by: self.requester() }),
         }
     }
 }

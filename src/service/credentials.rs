@@ -2,11 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 use secrecy::SecretString;
+use serde::Serialize;
 
 use super::access::ProvisioningAccess;
+use super::audit::Entry;
 use super::crypto;
 use super::error::ServiceError;
 use super::{Result, Services};
+use crate::domain::audit::AuditAction;
 use crate::domain::credential::{ClientCredential, SealedSecret, SecretHash};
 use crate::domain::ids::{ClientId, Scope};
 use crate::domain::tenant::InvalidConfig;
@@ -18,7 +21,8 @@ pub const DEFAULT_GRACE_PERIOD_HOURS: i64 = 24;
 pub const MAX_GRACE_PERIOD_HOURS: i64 = 168;
 
 /// How a new secret reaches the administrator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SecretDelivery {
     /// A one-time retrieval token, so that the secret itself stays out of provisioning logs and pipelines.
     #[default]
@@ -63,10 +67,18 @@ pub struct Rotation {
     pub grace_period_hours: i64,
 }
 
+/// What the audit trail says of a rotation.
+#[derive(Serialize)]
+struct AuditedRotation {
+    grace_period_hours: i64,
+    old_secret_expires_at: Timestamp,
+    delivery: SecretDelivery,
+}
+
 const BAD_RETRIEVAL_TOKEN: ServiceError = ServiceError::Unauthorized("the retrieval token is unknown or expired");
 
 /// Without its credential a client is not registered: the two are stored and deleted together.
-fn not_registered(scope: &Scope) -> ServiceError {
+pub(super) fn not_registered(scope: &Scope) -> ServiceError {
     ServiceError::NotFound(if scope.app_id.is_some() { "application" } else { "organization" })
 }
 
@@ -75,6 +87,15 @@ fn instant_after(start: Timestamp, duration: SignedDuration) -> Result<Timestamp
 }
 
 impl Services {
+    /// Whether a tenant is registered, from the store itself and not from what this instance remembers of it.
+    ///
+    /// # Errors
+    /// [`ServiceError::NotFound`] where it is not.
+    pub(super) async fn has_client(&self, scope: &Scope) -> Result<ClientCredential> {
+        let credential = self.storage.credential(&ClientId::of(scope.clone())).await?;
+        credential.ok_or_else(|| not_registered(scope))
+    }
+
     /// The credential a new tenant starts with, to be stored in one step with it, and what its administrator is told.
     pub(crate) fn new_client(
         &self,
@@ -135,7 +156,7 @@ impl Services {
             return Err(InvalidConfig::new("grace_period_hours", reason).into());
         }
         let client_id = ClientId::of(scope.clone());
-        let old = self.storage.credential(&client_id).await?.ok_or_else(|| not_registered(scope))?;
+        let old = self.has_client(scope).await?;
         let now = self.now();
         let old_secret_expires_at = instant_after(now, SignedDuration::from_hours(grace_period_hours))?;
         let (hash, sealed, issued) = self.new_secret(&client_id, delivery, now)?;
@@ -144,11 +165,12 @@ impl Services {
             // Dropped rather than left to expire: an instance whose clock lags must not accept it either.
             credential.previous = None;
         }
-        match self.storage.replace_credential(&NewClient { credential, sealed }, old.version).await {
-            Ok(()) => {
-                tracing::info!(%client_id, admin_key = access.key_id(), grace_period_hours, "client secret rotated");
-                Ok(Rotation { issued, rotated_at: now, old_secret_expires_at, grace_period_hours })
-            }
+        let after = AuditedRotation { grace_period_hours, old_secret_expires_at, delivery };
+        let entry = Entry::new(AuditAction::SecretRotated, scope.clone()).states(None, Some(&after));
+        let client = NewClient { credential, sealed };
+        let replaced = self.storage.replace_credential(&client, old.version);
+        match self.audited(access.by(), entry, replaced, |()| true).await? {
+            Ok(()) => Ok(Rotation { issued, rotated_at: now, old_secret_expires_at, grace_period_hours }),
             Err(StorageError::Conflict) => Err(ServiceError::conflict(
                 "the credential was changed by another request at the same time; no new secret was issued",
             )),
@@ -168,13 +190,13 @@ impl Services {
         token: &SecretString,
     ) -> Result<(ClientId, SecretString)> {
         let client_id = ClientId::of(scope.clone());
-        if self.storage.credential(&client_id).await?.is_none() {
-            return Err(not_registered(scope));
-        }
-        match self.storage.take_secret(&client_id, &crypto::token_hash(token), self.now()).await? {
+        self.has_client(scope).await?;
+        let hash = crypto::token_hash(token);
+        let entry = Entry::new(AuditAction::SecretRetrieved, scope.clone());
+        let taken = self.storage.take_secret(&client_id, &hash, self.now());
+        match self.audited(access.by(), entry, taken, |taken| matches!(taken, TakenSecret::Taken(_))).await?? {
             TakenSecret::Taken(sealed) => {
                 let secret = crypto::open(&sealed, token, &client_id)?;
-                tracing::info!(%client_id, admin_key = access.key_id(), "client secret retrieved");
                 Ok((client_id, secret))
             }
             TakenSecret::AlreadyUsed => Err(ServiceError::NotFound("secret (this retrieval token was used before)")),
@@ -187,11 +209,12 @@ impl Services {
     /// # Errors
     /// [`ServiceError::NotFound`] where the tenant is not registered.
     pub async fn revoke_all_tokens(&self, access: &ProvisioningAccess, scope: &Scope) -> Result<()> {
-        let client_id = ClientId::of(scope.clone());
-        if !self.storage.set_token_epoch(&client_id, self.random.uuid()?).await? {
-            return Err(not_registered(scope));
+        let client_id = self.has_client(scope).await?.client_id;
+        let entry = Entry::new(AuditAction::TokensRevoked, scope.clone());
+        let ended = self.storage.set_token_epoch(&client_id, self.random.uuid()?);
+        match self.audited(access.by(), entry, ended, |ended| *ended).await?? {
+            true => Ok(()),
+            false => Err(not_registered(scope)),
         }
-        tracing::info!(%client_id, admin_key = access.key_id(), "all tokens of a client revoked");
-        Ok(())
     }
 }

@@ -5,10 +5,13 @@
 //! Asking at the other level is a mistake worth explaining, not an empty answer.
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::access::ProvisioningAccess;
+use super::audit::Entry;
 use super::error::ServiceError;
 use super::{Result, Services};
+use crate::domain::audit::AuditAction;
 use crate::domain::calendar::{Calendar, CalendarError, Day};
 use crate::domain::ids::{ModelLabel, Scope};
 use crate::domain::selection::{FallbackReason, FallbackState};
@@ -43,6 +46,20 @@ pub struct ActiveFallback {
     pub state: FallbackState,
     /// The local midnight that ends it.
     pub expires_at: Timestamp,
+}
+
+/// What the audit trail says of a state.
+#[derive(Serialize)]
+struct AuditedState<'a> {
+    model_label: &'a ModelLabel,
+    reason: &'a FallbackReason,
+    activated_at: Timestamp,
+}
+
+impl<'a> AuditedState<'a> {
+    fn of(state: &'a FallbackState) -> Self {
+        Self { model_label: &state.model_label, reason: &state.reason, activated_at: state.activated_at }
+    }
 }
 
 /// Everything about a scope that its fallback depends on.
@@ -153,16 +170,18 @@ impl Services {
                 configured: today.effective.model_ordering.value.clone(),
             });
         };
-        let state = self.swap_in(scope, &today, label, index).await?;
-        tracing::info!(
-            org_id = %scope.org_id, app_id = scope.app_id.as_ref().map(tracing::field::display),
-            admin_key = access.key_id(), from = %state.previous_model_label, to = %label,
-            "fallback set by an administrator"
-        );
+        let state = self.swap_in(access, scope, &today, label, index).await?;
         today.in_force(state)?.ok_or_else(|| ServiceError::Internal("the fallback just set is not in force".to_owned()))
     }
 
-    async fn swap_in(&self, scope: &Scope, today: &Today, label: &ModelLabel, index: usize) -> Result<FallbackState> {
+    async fn swap_in(
+        &self,
+        access: &ProvisioningAccess,
+        scope: &Scope,
+        today: &Today,
+        label: &ModelLabel,
+        index: usize,
+    ) -> Result<FallbackState> {
         let expires_at = state_expiry(&today.effective.calendar, today.day)?;
         let mut stored = self.storage.fallback(scope, today.day).await?;
         for _ in 0..MAX_SWAPS {
@@ -173,7 +192,13 @@ impl Services {
                 return Ok(state.clone());
             }
             let next = today.overridden(label, index, stored.as_ref());
-            match self.storage.swap_fallback(scope, today.day, &next, expires_at).await? {
+            let before = stored.as_ref().map(AuditedState::of);
+            let entry = Entry::new(AuditAction::FallbackSet, scope.clone())
+                .subject(&today.day)
+                .states(before.as_ref(), Some(&AuditedState::of(&next)));
+            let swap = self.storage.swap_fallback(scope, today.day, &next, expires_at);
+            let won = |swap: &FallbackSwap| matches!(swap, FallbackSwap::Stored);
+            match self.audited(access.by(), entry, swap, won).await?? {
                 FallbackSwap::Stored => return Ok(next),
                 FallbackSwap::Lost(winner) => stored = winner,
             }
@@ -189,11 +214,11 @@ impl Services {
     /// belongs to the other level.
     pub async fn clear_fallback(&self, access: &ProvisioningAccess, scope: &Scope) -> Result<()> {
         let today = self.fallback_today(scope).await?;
-        self.storage.clear_fallback(scope, today.day).await?;
-        tracing::info!(
-            org_id = %scope.org_id, app_id = scope.app_id.as_ref().map(tracing::field::display),
-            admin_key = access.key_id(), "fallback cleared by an administrator"
-        );
+        let Some(state) = self.storage.fallback(scope, today.day).await? else { return Ok(()) };
+        let entry = Entry::new(AuditAction::FallbackCleared, scope.clone())
+            .subject(&today.day)
+            .states(Some(&AuditedState::of(&state)), None);
+        self.audited(access.by(), entry, self.storage.clear_fallback(scope, today.day), |()| true).await??;
         Ok(())
     }
 }

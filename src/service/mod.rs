@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod aggregates;
+pub mod audit;
 pub mod consolidation;
 pub mod credentials;
 pub mod crypto;
@@ -12,14 +13,17 @@ pub mod fallback;
 pub mod health;
 pub mod import;
 pub mod ingest;
+pub mod key_refresh;
 pub mod metering;
 pub mod models;
 pub mod moving;
 pub mod price_refresh;
 pub mod pricing;
 pub mod profiles;
+pub mod rate_limits;
 pub mod reprice;
 pub mod selection;
+pub mod signing;
 pub mod tenants;
 pub mod tokens;
 
@@ -35,13 +39,16 @@ use crate::ids::Random;
 use crate::storage::{Storage, Tenant};
 
 use self::access::ProvisioningKeys;
+use self::audit::refusals::Refusals;
 use self::consolidation::Consolidator;
 use self::error::ServiceError;
 use self::ingest::Ingest;
+use self::key_refresh::KeyRefresh;
 use self::price_refresh::PriceListState;
 use self::pricing::Pricer;
 use self::profiles::memo::ProfileMemo;
-use self::tokens::TokenSigner;
+use self::rate_limits::RateLimiter;
+use self::signing::TokenSigner;
 
 /// Result of a use case.
 pub type Result<T, E = ServiceError> = std::result::Result<T, E>;
@@ -79,11 +86,17 @@ pub struct Services {
     /// How long what is issued lives.
     pub lifetimes: Lifetimes,
     /// Signs and verifies tokens.
-    pub signer: TokenSigner,
+    pub signer: Arc<TokenSigner>,
     /// Keys of administrators.
-    pub provisioning_keys: ProvisioningKeys,
+    pub provisioning_keys: Arc<ProvisioningKeys>,
+    /// Reads keys again, where they are kept outside the configuration.
+    pub key_refresh: Option<Arc<KeyRefresh>>,
     /// The one way into the usage ledger.
     pub ingest: Ingest,
+    /// Counts requests against their limits; `None` where there are none.
+    pub rate_limiter: Option<RateLimiter>,
+    /// Refusals on their way into the audit trail.
+    pub refusals: Refusals,
     /// Keeps totals fresh where the store does not by itself.
     pub consolidator: Consolidator,
 }

@@ -7,11 +7,14 @@ pub mod memo;
 use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::access::{ProfileReadAccess, ProfileWriteAccess};
+use super::audit::Entry;
 use super::error::ServiceError;
 use super::pricing::StandardPrice;
 use super::{Result, Services};
+use crate::domain::audit::AuditAction;
 use crate::domain::catalog::LabelEntry;
 use crate::domain::ids::{AppId, ModelLabel, OrgId};
 use crate::domain::pricing::ModelRef;
@@ -44,6 +47,20 @@ pub enum Registration {
     Created(InferenceProfile),
     /// It was registered before, just so.
     Unchanged(InferenceProfile),
+}
+
+/// What the audit trail says of a profile.
+#[derive(Serialize)]
+pub(super) struct AuditedProfile<'a> {
+    arn: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    description: &'a str,
+}
+
+impl<'a> AuditedProfile<'a> {
+    pub(super) fn of(profile: &'a InferenceProfile) -> Self {
+        Self { arn: profile.arn.as_str(), description: &profile.description }
+    }
 }
 
 /// Profiles behind the calls of one request, as far as they are known.
@@ -144,14 +161,13 @@ impl Services {
                 description: draft.description.clone().unwrap_or_default(),
                 created_at: self.now(),
             };
-            match self.storage.create_profile(&profile, MAX_PROFILES_PER_APP).await {
-                Ok(ProfileCreation::Created) => {
-                    tracing::info!(
-                        org_id = %profile.org_id, app_id = %profile.app_id, label = %profile.profile_label,
-                        arn = %profile.arn, "inference profile registered"
-                    );
-                    return Ok(Registration::Created(profile));
-                }
+            let entry = Entry::new(AuditAction::ProfileRegistered, access.scope())
+                .subject(&profile.profile_label)
+                .states(None, Some(&AuditedProfile::of(&profile)));
+            let creation = self.storage.create_profile(&profile, MAX_PROFILES_PER_APP);
+            let created = |creation: &ProfileCreation| matches!(creation, ProfileCreation::Created);
+            match self.audited(access.by(), entry, creation, created).await? {
+                Ok(ProfileCreation::Created) => return Ok(Registration::Created(profile)),
                 Ok(ProfileCreation::Full) => {
                     return Err(ServiceError::conflict(format!(
                         "the application has {MAX_PROFILES_PER_APP} inference profiles, the most it may have; delete one \
@@ -195,20 +211,22 @@ impl Services {
     /// application's ordering in effect names it.
     pub async fn delete_profile(&self, access: &ProfileWriteAccess, label: &ModelLabel) -> Result<()> {
         let (tenant, effective) = self.registered(&access.scope()).await?;
-        if !tenant.profiles.iter().any(|profile| profile.profile_label == *label) {
-            return Err(ServiceError::NotFound("inference profile"));
-        }
+        let present = tenant.profiles.iter().find(|profile| profile.profile_label == *label);
+        let present = present.ok_or(ServiceError::NotFound("inference profile"))?;
         if effective.model_ordering.value.contains(label) {
             return Err(ServiceError::Conflict {
                 message: format!("the application's model_ordering names {label}; take it out of the ordering first"),
                 field: Some("model_ordering"),
             });
         }
-        if !self.storage.delete_profile(access.org_id(), access.app_id(), label).await? {
-            return Err(ServiceError::NotFound("inference profile"));
+        let entry = Entry::new(AuditAction::ProfileDeleted, access.scope())
+            .subject(label)
+            .states(Some(&AuditedProfile::of(present)), None);
+        let deletion = self.storage.delete_profile(access.org_id(), access.app_id(), label);
+        match self.audited(access.by(), entry, deletion, |deleted| *deleted).await?? {
+            true => Ok(()),
+            false => Err(ServiceError::NotFound("inference profile")),
         }
-        tracing::info!(org_id = %access.org_id(), app_id = %access.app_id(), %label, "inference profile deleted");
-        Ok(())
     }
 }
 

@@ -7,11 +7,14 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use super::access::ProvisioningAccess;
+use super::audit::Entry;
 use super::error::ServiceError;
 use super::profiles::ResolvedProfiles;
 use super::{Result, Services};
+use crate::domain::audit::{AuditAction, AuditOutcome};
 use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ModelLabel, OrgId};
 use crate::domain::money::CostDrift;
@@ -157,6 +160,17 @@ impl RepriceReport {
     }
 }
 
+/// What the audit trail says of a call.
+#[derive(Serialize)]
+struct AuditedReprice {
+    /// First local day.
+    from: Option<Day>,
+    /// Last local day.
+    to: Option<Day>,
+    /// How many records are to be corrected.
+    records: u64,
+}
+
 /// What the prices in force make of a record.
 enum Proposal {
     /// Still no price, or the same as before.
@@ -179,17 +193,30 @@ impl Services {
         let records = self.repriceable(request, &mut report).await?;
         let profiles = self.resolve_profiles(records.iter().filter_map(|record| self.call_to_resolve(record))).await;
         let now = self.now();
-        for records in records.chunks(self.page_size()) {
-            let mut changes = Vec::new();
-            for record in records {
-                report.examined += 1;
-                match self.proposal(record, &profiles, now) {
-                    Proposal::Unchanged => report.unchanged += 1,
-                    Proposal::TooDear => report.refused += 1,
-                    Proposal::Change(corrected) => changes.push((record, *corrected)),
-                }
+        let mut changes = Vec::new();
+        for record in &records {
+            report.examined += 1;
+            match self.proposal(record, &profiles, now) {
+                Proposal::Unchanged => report.unchanged += 1,
+                Proposal::TooDear => report.refused += 1,
+                Proposal::Change(corrected) => changes.push((record, *corrected)),
             }
-            self.correct(access, &changes, now, &mut report).await?;
+        }
+        if request.dry_run || changes.is_empty() {
+            self.correct(&changes, now, &mut report).await?;
+            return Ok(report);
+        }
+        let RepriceFilter { scope, from, to } = &request.filter;
+        let after = AuditedReprice { from: *from, to: *to, records: changes.len() as u64 };
+        let entry = Entry::new(AuditAction::UsageRepriced, scope.clone()).states(None, Some(&after));
+        let announced = self.announce(access.by(), entry).await?;
+        match self.correct(&changes, now, &mut report).await {
+            Ok(()) => self.settle(announced, AuditOutcome::Succeeded).await,
+            Err(error) => {
+                // Some pages may have been corrected, or none.
+                Self::leave_pending(announced, &error);
+                return Err(error);
+            }
         }
         Ok(report)
     }
@@ -223,15 +250,26 @@ impl Services {
         Ok(records)
     }
 
-    /// Makes corrections, or pretends to, and notes in the report what became of them.
+    /// Makes corrections page by page, or pretends to, and notes in the report what became of them.
     async fn correct(
         &self,
-        access: &ProvisioningAccess,
         changes: &[(&UsageRecord, UsageRecord)],
         now: Timestamp,
         report: &mut RepriceReport,
     ) -> Result<()> {
-        let outcomes = if report.applied && !changes.is_empty() {
+        for page in changes.chunks(self.page_size()) {
+            self.correct_page(page, now, report).await?;
+        }
+        Ok(())
+    }
+
+    async fn correct_page(
+        &self,
+        changes: &[(&UsageRecord, UsageRecord)],
+        now: Timestamp,
+        report: &mut RepriceReport,
+    ) -> Result<()> {
+        let outcomes = if report.applied {
             let reprice = |(before, after): &(&UsageRecord, UsageRecord)| Reprice {
                 key: before.key(),
                 expected: before.figures(),
@@ -242,17 +280,12 @@ impl Services {
         } else {
             vec![RepriceOutcome::Applied; changes.len()]
         };
-        let changed_before = report.changed;
         for ((before, after), outcome) in changes.iter().zip(outcomes) {
             match outcome {
                 RepriceOutcome::Applied => report.add_change(before, after)?,
                 RepriceOutcome::Stale | RepriceOutcome::Gone => report.stale += 1,
                 RepriceOutcome::Overflow => report.refused += 1,
             }
-        }
-        let records = report.changed - changed_before;
-        if report.applied && records > 0 {
-            tracing::info!(records, admin_key = access.key_id(), "recorded usage repriced");
         }
         Ok(())
     }

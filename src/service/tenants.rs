@@ -5,10 +5,13 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::access::ProvisioningAccess;
-use super::credentials::{IssuedCredentials, SecretDelivery};
+use super::audit::Entry;
+use super::credentials::{IssuedCredentials, SecretDelivery, not_registered};
 use super::error::ServiceError;
 use super::{Result, Services};
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{AppId, ClientId, ModelLabel, OrgId, Scope};
+use crate::domain::rate_limits::OrgRateLimits;
 use crate::domain::tenant::{
     App, AppConfig, Effective, InvalidConfig, Org, OrgConfig, Overrides, QuotaScope, Quotas, validate_app, validate_org,
 };
@@ -38,6 +41,8 @@ pub struct OrgDraft {
     pub agg_shard_count: Option<u8>,
     /// Overrides of the service's defaults.
     pub overrides: Overrides,
+    /// Rate limits of each of its clients.
+    pub rate_limits: OrgRateLimits,
 }
 
 impl OrgDraft {
@@ -51,6 +56,7 @@ impl OrgDraft {
             monthly_quotas: self.monthly_quotas,
             agg_shard_count,
             overrides: self.overrides,
+            rate_limits: self.rate_limits,
         }
     }
 }
@@ -100,11 +106,12 @@ impl Services {
             }
             let (client, issued) = self.new_client(&ClientId::of(Scope::org(org_id)), options.delivery)?;
             let org = Org { org_id, config, version: 1, created_at: now, updated_at: now };
-            match self.storage.create_org(&org, &client).await {
-                Ok(()) => {
-                    tracing::info!(%org_id, admin_key = access.key_id(), "organization created");
-                    return Ok(Put::Created(org, issued));
-                }
+            let entry = Entry::new(AuditAction::OrgCreated, Scope::org(org_id)).states(None, Some(&org.config));
+            match self
+                .audited(access.by(), entry, self.org_write(self.storage.create_org(&org, &client)), |()| true)
+                .await?
+            {
+                Ok(()) => return Ok(Put::Created(org, issued)),
                 Err(StorageError::AlreadyExists) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -130,6 +137,16 @@ impl Services {
         Ok(config)
     }
 
+    /// A write of an organization, after which its rate limits are read again. Also where it failed: it may have reached
+    /// the store all the same.
+    async fn org_write<T>(&self, write: impl Future<Output = T> + Send) -> T {
+        let written = write.await;
+        if let Some(limiter) = &self.rate_limiter {
+            limiter.org_changed();
+        }
+        written
+    }
+
     async fn update_org(
         &self,
         access: &ProvisioningAccess,
@@ -141,10 +158,11 @@ impl Services {
             return Ok(Put::Unchanged(existing));
         }
         self.check_apps_against(existing.org_id, &config).await?;
-        let version = existing.version.saturating_add(1);
-        let org = Org { config, version, updated_at: now, ..existing };
-        self.storage.update_org(&org, existing.version).await?;
-        tracing::info!(org_id = %org.org_id, admin_key = access.key_id(), version, "organization updated");
+        let expected = existing.version;
+        let entry = Entry::new(AuditAction::OrgUpdated, Scope::org(existing.org_id))
+            .states(Some(&existing.config), Some(&config));
+        let org = Org { config, version: expected.saturating_add(1), updated_at: now, ..existing };
+        self.audited(access.by(), entry, self.org_write(self.storage.update_org(&org, expected)), |()| true).await??;
         Ok(Put::Updated(org))
     }
 
@@ -205,11 +223,9 @@ impl Services {
                 created_at: now,
                 updated_at: now,
             };
-            match self.storage.create_app(&app, &client).await {
-                Ok(()) => {
-                    tracing::info!(%org_id, %app_id, admin_key = access.key_id(), "application created");
-                    return Ok((Put::Created(app, issued), tenant.org));
-                }
+            let entry = Entry::new(AuditAction::AppCreated, scope.clone()).states(None, Some(&app.config));
+            match self.audited(access.by(), entry, self.storage.create_app(&app, &client), |()| true).await? {
+                Ok(()) => return Ok((Put::Created(app, issued), tenant.org)),
                 // Created, or its organization deleted, in between: look again.
                 Err(StorageError::AlreadyExists | StorageError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -229,12 +245,10 @@ impl Services {
             return Ok(Put::Unchanged(existing));
         }
         let expected = existing.version;
+        let entry = Entry::new(AuditAction::AppUpdated, Scope::app(existing.org_id, existing.app_id.clone()))
+            .states(Some(&existing.config), Some(&config));
         let app = App { config, version: expected.saturating_add(1), updated_at: now, ..existing };
-        self.storage.update_app(&app, expected).await?;
-        tracing::info!(
-            org_id = %app.org_id, app_id = %app.app_id, admin_key = access.key_id(), version = app.version,
-            "application updated"
-        );
+        self.audited(access.by(), entry, self.storage.update_app(&app, expected), |()| true).await??;
         Ok(Put::Updated(app))
     }
 
@@ -274,11 +288,17 @@ impl Services {
     /// # Errors
     /// [`ServiceError::NotFound`].
     pub async fn delete_org(&self, access: &ProvisioningAccess, org_id: OrgId) -> Result<()> {
-        if !self.storage.delete_org(org_id).await? {
-            return Err(ServiceError::NotFound("organization"));
+        let scope = Scope::org(org_id);
+        self.has_client(&scope).await?;
+        let config = self.storage.tenant(&scope).await?.map(|tenant| tenant.org.config);
+        let entry = Entry::new(AuditAction::OrgDeleted, scope.clone()).states(config.as_ref(), None);
+        match self
+            .audited(access.by(), entry, self.org_write(self.storage.delete_org(org_id)), |deleted| *deleted)
+            .await??
+        {
+            true => Ok(()),
+            false => Err(not_registered(&scope)),
         }
-        tracing::info!(%org_id, admin_key = access.key_id(), "organization deleted");
-        Ok(())
     }
 
     /// Ends an application, except its recorded usage.
@@ -286,10 +306,13 @@ impl Services {
     /// # Errors
     /// [`ServiceError::NotFound`].
     pub async fn delete_app(&self, access: &ProvisioningAccess, org_id: OrgId, app_id: &AppId) -> Result<()> {
-        if !self.storage.delete_app(org_id, app_id).await? {
-            return Err(ServiceError::NotFound("application"));
+        let scope = Scope::app(org_id, app_id.clone());
+        self.has_client(&scope).await?;
+        let config = self.storage.tenant(&scope).await?.and_then(|tenant| tenant.app).map(|app| app.config);
+        let entry = Entry::new(AuditAction::AppDeleted, scope.clone()).states(config.as_ref(), None);
+        match self.audited(access.by(), entry, self.storage.delete_app(org_id, app_id), |deleted| *deleted).await?? {
+            true => Ok(()),
+            false => Err(not_registered(&scope)),
         }
-        tracing::info!(%org_id, %app_id, admin_key = access.key_id(), "application deleted");
-        Ok(())
     }
 }

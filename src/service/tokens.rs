@@ -3,25 +3,23 @@
 //! Tokens are JWTs. Every token carries its client's *token epoch*; a token of another epoch is dead, which ends all
 //! tokens of a client in one write, and keeps those of a deleted client dead when it is registered again.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, decode_header, encode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::access::{Caller, Permission, TokenAccess};
+use super::access::{Identity, Origin, Permission, TokenAccess};
+use super::audit::Entry;
 use super::crypto;
 use super::error::ServiceError;
+use super::signing::Verdict;
 use super::{Result, Services};
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{AppId, ClientId, OrgId, Scope};
 use crate::storage::Revocation;
 
 /// Issuer of every token.
 pub const ISSUER: &str = "bedrock-cost-keeper";
-/// Longest token that is looked at; ours have about 700 characters.
-const MAX_TOKEN_LEN: usize = 4096;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,74 +109,6 @@ impl From<Claims> for WireClaims {
     }
 }
 
-struct VerificationKey {
-    kid: String,
-    key: DecodingKey,
-}
-
-/// Signs with one key and verifies with several, told apart by `kid`, so that a key can be replaced without logging
-/// anybody out. The algorithm is fixed by the key and never taken from the token.
-pub struct TokenSigner {
-    kid: String,
-    signing: EncodingKey,
-    verification: Vec<VerificationKey>,
-    validation: Validation,
-}
-
-impl fmt::Debug for TokenSigner {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TokenSigner").field("kid", &self.kid).finish_non_exhaustive()
-    }
-}
-
-/// A key's name: the start of a digest over it, which tells keys apart and tells nothing about them.
-fn kid_of(secret: &SecretString) -> String {
-    let mut labelled = b"bedrock-cost-keeper kid:".to_vec();
-    labelled.extend_from_slice(secret.expose_secret().as_bytes());
-    crypto::sha256(&labelled).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
-}
-
-impl TokenSigner {
-    /// Signs with `secret` (at least 32 bytes, checked by the configuration) and also accepts tokens of `older` ones.
-    #[must_use]
-    pub fn new(secret: &SecretString, older: &[SecretString]) -> Self {
-        let verification = std::iter::once(secret)
-            .chain(older)
-            .map(|secret| VerificationKey {
-                kid: kid_of(secret),
-                key: DecodingKey::from_secret(secret.expose_secret().as_bytes()),
-            })
-            .collect();
-        let mut validation = Validation::new(Algorithm::HS256);
-        // The library would compare with the system clock; expiry is checked against the injected one instead.
-        validation.validate_exp = false;
-        validation.set_required_spec_claims(&["exp", "iss", "sub"]);
-        validation.set_issuer(&[ISSUER]);
-        Self {
-            kid: kid_of(secret),
-            signing: EncodingKey::from_secret(secret.expose_secret().as_bytes()),
-            verification,
-            validation,
-        }
-    }
-
-    fn sign(&self, claims: &Claims) -> Result<String> {
-        let mut header = Header::new(Algorithm::HS256);
-        header.kid = Some(self.kid.clone());
-        encode(&header, claims, &self.signing).map_err(|e| ServiceError::Internal(format!("signing failed: {e}")))
-    }
-
-    /// The claims of a token that one of our keys signed, whether or not it expired.
-    fn verify(&self, token: &str) -> Option<Claims> {
-        if token.len() > MAX_TOKEN_LEN {
-            return None;
-        }
-        let kid = decode_header(token).ok()?.kid?;
-        let key = self.verification.iter().find(|candidate| candidate.kid == kid)?;
-        decode::<Claims>(token, &key.key, &self.validation).ok().map(|data| data.claims)
-    }
-}
-
 /// What a successful token request yields.
 #[derive(Debug)]
 pub struct IssuedTokens {
@@ -198,11 +128,12 @@ const BAD_CLIENT: ServiceError = ServiceError::Unauthorized("unknown client or w
 const BAD_TOKEN: ServiceError = ServiceError::Unauthorized("the token is malformed, expired or revoked");
 
 impl Services {
-    /// Checks a client's id and secret. An unknown client costs the same work as a wrong secret and is answered alike.
+    /// Checks a client's id and secret. An unknown client costs the same work as a wrong secret and is answered alike;
+    /// the audit trail notes both alike.
     ///
     /// # Errors
     /// [`ServiceError::Unauthorized`], or [`ServiceError::Unavailable`] from the store.
-    async fn authenticate_client(&self, client_id: &str, secret: &str) -> Result<(ClientId, Uuid)> {
+    async fn authenticate_client(&self, client_id: &str, secret: &str, origin: &Origin) -> Result<(ClientId, Uuid)> {
         let parsed: Option<ClientId> = client_id.parse().ok();
         let credential = match &parsed {
             Some(client_id) => self.storage.credential(client_id).await?,
@@ -215,7 +146,10 @@ impl Services {
         };
         match (parsed, credential) {
             (Some(client_id), Some(credential)) if accepted => Ok((client_id, credential.token_epoch)),
-            _ => Err(BAD_CLIENT),
+            (parsed, _) => {
+                self.audit_refusal(AuditAction::LoginRefused, parsed.as_ref(), origin);
+                Err(BAD_CLIENT)
+            }
         }
     }
 
@@ -223,8 +157,8 @@ impl Services {
     ///
     /// # Errors
     /// [`ServiceError::Unauthorized`] for an unknown client, a wrong secret or one past its grace period.
-    pub async fn issue_tokens(&self, client_id: &str, secret: &SecretString) -> Result<IssuedTokens> {
-        let (client_id, epoch) = self.authenticate_client(client_id, secret.expose_secret()).await?;
+    pub async fn issue_tokens(&self, client_id: &str, secret: &SecretString, origin: &Origin) -> Result<IssuedTokens> {
+        let (client_id, epoch) = self.authenticate_client(client_id, secret.expose_secret(), origin).await?;
         let session = self.random.uuid()?;
         let refresh = self.claims(&client_id, TokenType::Refresh, session, epoch)?;
         let mut issued = self.access_token(&client_id, session, epoch)?;
@@ -241,9 +175,12 @@ impl Services {
         &self,
         refresh_token: &SecretString,
         client: Option<(&str, &SecretString)>,
+        origin: &Origin,
     ) -> Result<IssuedTokens> {
         let authenticated = match client {
-            Some((client_id, secret)) => Some(self.authenticate_client(client_id, secret.expose_secret()).await?.0),
+            Some((client_id, secret)) => {
+                Some(self.authenticate_client(client_id, secret.expose_secret(), origin).await?.0)
+            }
             None => None,
         };
         let claims = self.live(refresh_token.expose_secret(), TokenType::Refresh).await?;
@@ -259,7 +196,8 @@ impl Services {
     /// # Errors
     /// [`ServiceError::Forbidden`] for another client's token.
     pub async fn revoke_token(&self, access: &TokenAccess, token: &SecretString) -> Result<()> {
-        let Some(claims) = self.signer.verify(token.expose_secret()).filter(|claims| !self.expired(claims)) else {
+        let claims = self.signed_claims(token.expose_secret()).await;
+        let Some(claims) = claims.filter(|claims| !self.expired(claims)) else {
             return Ok(());
         };
         if claims.client_id != *access.client_id() {
@@ -274,20 +212,32 @@ impl Services {
             }
         };
         let expires_at = Timestamp::from_second(expires).map_err(|e| ServiceError::Internal(e.to_string()))?;
-        Ok(self.storage.revoke(revocation, expires_at).await?)
+        let subject = match revocation {
+            Revocation::Token(id) => format!("token {id}"),
+            Revocation::Session(id) => format!("session {id}"),
+        };
+        let entry = Entry::new(AuditAction::TokenRevoked, claims.client_id.0.clone()).subject(&subject);
+        self.audited(access.by(), entry, self.storage.revoke(revocation, expires_at), |()| true).await??;
+        Ok(())
     }
 
-    /// The caller behind an access token.
+    /// The client behind an access token.
     ///
     /// # Errors
     /// [`ServiceError::Unauthorized`] for anything but a live access token.
-    pub async fn verify_access_token(&self, token: &str) -> Result<Caller> {
-        self.live(token, TokenType::Access).await.map(|claims| Caller::Client(Box::new(claims)))
+    pub async fn verify_access_token(&self, token: &str) -> Result<Identity> {
+        self.live(token, TokenType::Access).await.map(|claims| Identity::Client(Box::new(claims)))
+    }
+
+    /// The client that a token of ours names, whether or not the token is good: whom its use counts for, not who may come
+    /// in.
+    pub async fn client_of(&self, token: &SecretString) -> Option<ClientId> {
+        self.signed_claims(token.expose_secret()).await.map(|claims| claims.client_id)
     }
 
     /// Well signed, of the right kind, unexpired, of the client's current epoch and not revoked.
     async fn live(&self, token: &str, token_type: TokenType) -> Result<Claims> {
-        let claims = self.signer.verify(token).ok_or(BAD_TOKEN)?;
+        let claims = self.signed_claims(token).await.ok_or(BAD_TOKEN)?;
         if claims.token_type != token_type || self.expired(&claims) {
             return Err(BAD_TOKEN);
         }
@@ -296,6 +246,20 @@ impl Services {
             return Err(BAD_TOKEN);
         }
         Ok(claims)
+    }
+
+    /// The claims of a token that one of our keys signed, whether or not it expired. A key that is unknown may be one that
+    /// another instance uses already: it is looked for where keys are kept, if there is such a place.
+    async fn signed_claims(&self, token: &str) -> Option<Claims> {
+        let mut verdict = self.signer.verify(token, self.now());
+        if let (Verdict::UnknownKey, Some(refresh)) = (&verdict, &self.key_refresh) {
+            refresh.refresh_early().await;
+            verdict = self.signer.verify(token, self.now());
+        }
+        match verdict {
+            Verdict::Signed(claims) => Some(claims),
+            Verdict::UnknownKey | Verdict::Refused => None,
+        }
     }
 
     fn expired(&self, claims: &Claims) -> bool {

@@ -21,6 +21,7 @@ use moka::future::Cache;
 use uuid::Uuid;
 
 use super::contract::*;
+use crate::domain::audit::{AuditEvent, AuditOutcome, AuditPosition};
 use crate::domain::calendar::Day;
 use crate::domain::credential::ClientCredential;
 use crate::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
@@ -39,9 +40,10 @@ pub struct CacheLifetimes {
 }
 
 impl Default for CacheLifetimes {
-    /// What the service promises.
+    /// What the service promises: a second for totals, and five for configuration, of which one is left for what is
+    /// kept of it elsewhere (the limits that organizations set).
     fn default() -> Self {
-        Self { configuration: Duration::from_secs(5), totals: Duration::from_secs(1) }
+        Self { configuration: Duration::from_secs(4), totals: Duration::from_secs(1) }
     }
 }
 
@@ -399,6 +401,31 @@ impl Moving for CachedStorage {
         let result = self.inner.import_totals(org_id, totals).await;
         self.selections.advance(&Dependency::Org(org_id));
         result
+    }
+}
+
+#[async_trait]
+impl AuditTrail for CachedStorage {
+    async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
+        self.inner.append_audit(event).await
+    }
+
+    async fn settle_audit(
+        &self,
+        position: AuditPosition,
+        org_id: Option<OrgId>,
+        outcome: AuditOutcome,
+    ) -> Result<bool> {
+        self.inner.settle_audit(position, org_id, outcome).await
+    }
+
+    async fn audit_events(
+        &self,
+        org_id: Option<OrgId>,
+        before: Option<AuditPosition>,
+        limit: u32,
+    ) -> Result<Vec<AuditEvent>> {
+        self.inner.audit_events(org_id, before, limit).await
     }
 }
 

@@ -7,6 +7,7 @@
 //! * On [`StorageError::Unavailable`] nothing was changed, or repeating the same call is safe.
 //! * Timestamps keep milliseconds. Amounts and tokens are exact.
 
+mod audit;
 mod consolidation;
 mod moving;
 mod prices;
@@ -30,6 +31,7 @@ use crate::domain::selection::FallbackState;
 use crate::domain::tenant::{App, Org};
 use crate::domain::usage::{Counters, LabelTotals, SpendTotals, UsageRecord};
 
+pub use audit::*;
 pub use consolidation::*;
 pub use moving::*;
 pub use prices::*;
@@ -50,6 +52,7 @@ pub trait Storage:
     + Fallbacks
     + Prices
     + Moving
+    + AuditTrail
     + Maintenance
     + fmt::Debug
 {
@@ -65,6 +68,7 @@ impl<T> Storage for T where
         + Fallbacks
         + Prices
         + Moving
+        + AuditTrail
         + Maintenance
         + fmt::Debug
 {
@@ -351,6 +355,8 @@ pub struct Retention {
     pub usage_before: Timestamp,
     /// Daily totals of earlier days go, and totals of months that ended before this day.
     pub totals_before: Day,
+    /// Events of the audit trail before this instant go.
+    pub audit_before: Timestamp,
 }
 
 /// How far a store's schema is.

@@ -48,6 +48,8 @@ pub struct DynamoDbOptions {
     pub usage_days: u32,
     /// Days totals live, after their day or month.
     pub totals_days: u32,
+    /// Days events of the audit trail live.
+    pub audit_days: u32,
     /// Tags of tables that `migrate` creates.
     pub tags: BTreeMap<String, String>,
 }
@@ -59,6 +61,7 @@ impl Default for DynamoDbOptions {
             operation_timeout: Duration::from_secs(5),
             usage_days: 35,
             totals_days: 400,
+            audit_days: 400,
             tags: BTreeMap::new(),
         }
     }

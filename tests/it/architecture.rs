@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["config", "domain", "ids", "storage"]),
     ("telemetry", &["telemetry", "config"]),
     ("jobs", &["jobs", "service", "domain", "storage"]),
-    ("server.rs", &[]),
+    ("server", &["server", "clock"]),
 ];
 
 /// What only wiring may name: a backend, by its module.

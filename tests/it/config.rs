@@ -4,6 +4,9 @@ mod documents;
 mod layers;
 mod messages;
 mod secrets;
+#[cfg(feature = "aws")]
+mod secrets_aws;
+mod secrets_sources;
 
 use std::path::Path;
 

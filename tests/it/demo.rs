@@ -11,8 +11,10 @@ use bedrock_cost_keeper::config::Config;
 use bedrock_cost_keeper::config::secrets::ResolvedSecrets;
 use bedrock_cost_keeper::demo::sample::{self, CHAT, ORG_ID, WRITER};
 use bedrock_cost_keeper::domain::ids::Scope;
+use bedrock_cost_keeper::domain::signing_key::SigningKey;
 use bedrock_cost_keeper::ids::SequenceRng;
 use bedrock_cost_keeper::service::Services;
+use bedrock_cost_keeper::service::access::{Caller, Origin};
 use bedrock_cost_keeper::service::aggregates::range::{Grouping, RangeQuery};
 use serde_json::{Value, json};
 
@@ -90,26 +92,28 @@ fn a_stopped_demo_fails_and_leaves_nothing_behind() {
 /// An application over a fresh store, at a fixed time.
 async fn services(store: &stores::FreshStore, now: &str) -> (Arc<Services>, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(at(now)));
-    let secrets = ResolvedSecrets {
-        provisioning_keys: vec!["a-provisioning-key-of-tests".to_owned().into()],
-        jwt_secret: "a signing secret of tests, 32 bytes at least".to_owned().into(),
-        jwt_verification_secrets: Vec::new(),
-        location: None,
-        created: false,
-    };
+    let signing = SigningKey::hs256("a signing secret of tests, 32 bytes at least");
+    let secrets = ResolvedSecrets::given(vec!["a-provisioning-key-of-tests".into()], signing);
     let parts = Parts {
         storage: store.migrated().await,
         clock: Arc::clone(&clock) as Arc<dyn Clock>,
         random: Arc::new(SequenceRng::new(1)),
         metrics: None,
         profile_resolver: None,
+        key_source: None,
     };
     (App::new(&Config::default(), &secrets, parts).unwrap().services, clock)
 }
 
+/// The holder of the provisioning key.
+fn administrator(services: &Services) -> Caller {
+    let origin = Origin { request_id: "a-test".to_owned(), address: None };
+    services.administrator("a-provisioning-key-of-tests", origin).unwrap()
+}
+
 /// Every total of the sample, as the administrator sees it.
 async fn totals(services: &Services) -> String {
-    let caller = services.provisioning_keys.verify("a-provisioning-key-of-tests").unwrap();
+    let caller = administrator(services);
     let access = caller.aggregates(Scope::org(ORG_ID)).unwrap();
     let query = RangeQuery {
         from: "2026-01-01".parse().unwrap(),
@@ -138,7 +142,7 @@ async fn the_sample_is_provisioned_once_and_records_nothing_twice() {
     assert!(!told.contains("SECRET='") && told.contains("/credentials/rotate"), "{told}");
 
     // Deleted by somebody and provisioned again: its usage is still there, and counts once.
-    let admin = services.provisioning_keys.verify("a-provisioning-key-of-tests").unwrap().provisioning().unwrap();
+    let admin = administrator(&services).provisioning().unwrap();
     services.delete_org(&admin, ORG_ID).await.unwrap();
     sample::provision(&services).await.unwrap();
     assert_eq!(totals(&services).await, before);
@@ -150,7 +154,7 @@ async fn the_sample_has_an_application_that_fell_back_also_just_after_midnight()
         let store = stores::sqlite().await;
         let (services, _) = services(&store, now).await;
         sample::provision(&services).await.unwrap();
-        let caller = services.provisioning_keys.verify("a-provisioning-key-of-tests").unwrap();
+        let caller = administrator(&services);
         let chat = services.recommend(&caller.selection(ORG_ID, CHAT.parse().unwrap()).unwrap(), false).await.unwrap();
         assert_eq!((chat.label.as_str(), chat.reason.to_string().as_str()), ("standard", "QUOTA_EXCEEDED_PREMIUM"));
         assert!(chat.tight, "{chat:?}");

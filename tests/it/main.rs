@@ -19,6 +19,7 @@ mod conformance;
 mod demo;
 #[cfg(any(feature = "postgres", feature = "dynamodb"))]
 mod faults;
+mod fuzzing;
 #[cfg(feature = "sqlite")]
 mod moving;
 #[cfg(all(feature = "aws", feature = "sqlite"))]

@@ -10,9 +10,9 @@ use crate::api::error::ApiError;
 
 /// Id and secret as a request presents them, so far believed by nobody.
 #[derive(Debug, Default)]
-pub(super) struct Presented {
-    pub(super) client_id: Option<String>,
-    pub(super) secret: Option<SecretString>,
+pub(in crate::api) struct Presented {
+    pub(in crate::api) client_id: Option<String>,
+    pub(in crate::api) secret: Option<SecretString>,
 }
 
 pub(super) const MALFORMED_BASIC: &str = "the HTTP Basic credentials are malformed";
@@ -26,7 +26,7 @@ fn uses_basic(headers: &HeaderMap) -> bool {
 }
 
 /// The credentials of an HTTP Basic header; `None` without one. Another scheme does not authenticate a client.
-pub(super) fn basic(headers: &HeaderMap) -> Result<Option<Presented>, ApiError> {
+pub(in crate::api) fn basic(headers: &HeaderMap) -> Result<Option<Presented>, ApiError> {
     if !uses_basic(headers) {
         return Ok(None);
     }

@@ -32,8 +32,8 @@ fn expose(secret: Option<Secret>) -> Option<String> {
     secret.map(|Secret(secret)| secret.expose_secret().to_owned())
 }
 
-async fn form<T: DeserializeOwned>(body: &'static str) -> Result<T, ApiError> {
-    params_from_form(Bytes::from_static(body.as_bytes())).await
+fn form<T: DeserializeOwned>(body: &'static str) -> Result<T, ApiError> {
+    from_pairs(body.as_bytes(), "body")
 }
 
 #[test]
@@ -86,15 +86,15 @@ fn basic_and_body_may_agree_but_not_differ() {
     assert!(merged(None, presented(None, None)).unwrap().client_id.is_none());
 }
 
-#[tokio::test]
-async fn json_and_form_say_the_same_and_unknown_parameters_are_ignored() {
+#[test]
+fn json_and_form_say_the_same_and_unknown_parameters_are_ignored() {
     let json = format!(
         r#"{{"grant_type":"client_credentials","client_id":"{CLIENT}","client_secret":"{SECRET}","resource":["x"]}}"#
     );
     let from_json: TokenRequest = params_from_json(json.as_bytes()).unwrap();
     let body = "grant_type=client_credentials&client_id=org-550e8400-e29b-41d4-a716-446655440000-app-chat\
                 &client_secret=p0Zk%2B%2FYb5N3u0C7cX1m1y2b8rQ9lWm0Vt6kq3dH4aEo%3D&resource=x&resource=y";
-    let from_form: TokenRequest = form(body).await.unwrap();
+    let from_form: TokenRequest = form(body).unwrap();
     for request in [from_json, from_form] {
         assert_eq!(request.grant_type.as_deref(), Some("client_credentials"));
         assert_eq!(request.client_id.as_deref(), Some(CLIENT));
@@ -103,26 +103,26 @@ async fn json_and_form_say_the_same_and_unknown_parameters_are_ignored() {
     }
 }
 
-#[tokio::test]
-async fn a_parameter_that_stands_twice_is_refused_by_name() {
+#[test]
+fn a_parameter_that_stands_twice_is_refused_by_name() {
     let json = params_from_json::<TokenRequest>(br#"{"client_secret":"a","client_secret":"b"}"#).unwrap_err();
-    let form = form::<TokenRequest>("client_secret=a&client_secret=b").await.unwrap_err();
+    let form = form::<TokenRequest>("client_secret=a&client_secret=b").unwrap_err();
     for error in [json, form] {
         assert_eq!(error.status, StatusCode::BAD_REQUEST);
         assert!(error.message.contains("client_secret"), "{}", error.message);
     }
 }
 
-#[tokio::test]
-async fn what_has_no_value_counts_as_omitted() {
-    let request: TokenRequest = form("grant_type=&client_id=&client_secret=&refresh_token").await.unwrap();
+#[test]
+fn what_has_no_value_counts_as_omitted() {
+    let request: TokenRequest = form("grant_type=&client_id=&client_secret=&refresh_token").unwrap();
     assert_eq!(given(request.client_id), None);
     assert!(given_secret(request.client_secret).is_none());
     assert!(given_secret(request.refresh_token).is_none());
     assert!(grant_of(request.grant_type.as_deref()).is_err());
     let request: TokenRequest = params_from_json(br#" {"client_secret":null}"#).unwrap();
     assert!(request.client_secret.is_none());
-    assert!(form::<RevokeRequest>("").await.unwrap().token.is_none());
+    assert!(form::<RevokeRequest>("").unwrap().token.is_none());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
 
-use super::SecretsError;
+use super::error::SecretsError;
 use crate::ids::Random;
 
 /// Random bytes of a created secret.

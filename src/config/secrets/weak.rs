@@ -1,6 +1,6 @@
 //! Recognizes secrets that keep nothing secret.
 
-use super::{MIN_JWT_SECRET_BYTES, MIN_KEY_CHARS};
+use super::resolve::{MIN_JWT_SECRET_BYTES, MIN_KEY_CHARS};
 
 /// Parts of values that stand in documentation and templates, in lower case without punctuation. Long enough that a
 /// random value contains one once in billions.

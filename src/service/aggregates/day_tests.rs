@@ -4,6 +4,7 @@ use super::*;
 use crate::domain::ids::Scope;
 use crate::domain::money::MicroUsd;
 use crate::domain::quota::QuotaPeriod;
+use crate::domain::rate_limits::{OrgRateLimits, RateLimits};
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, Quotas, TenantDefaults, effective};
 
@@ -14,6 +15,7 @@ const DEFAULTS: TenantDefaults = TenantDefaults {
     refresh_interval_normal_secs: 300,
     refresh_interval_tight_secs: 60,
     agg_shard_count: 8,
+    rate_limits: RateLimits::DEFAULT,
 };
 
 fn label(text: &str) -> ModelLabel {
@@ -37,6 +39,7 @@ fn configuration(quota_scope: QuotaScope, of_app: bool) -> Effective {
         monthly_quotas: quotas(&[("premium", 1_000), ("spare", 500)]),
         agg_shard_count: 8,
         overrides: Overrides::default(),
+        rate_limits: OrgRateLimits::default(),
     };
     let org = Org { org_id, config, version: 1, created_at, updated_at };
     let config = AppConfig {

@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::*;
 use crate::domain::money::PicoUsd;
 use crate::domain::quota::{QuotaPeriod, QuotaStatus};
+use crate::domain::rate_limits::{OrgRateLimits, RateLimits};
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, QuotaScope, TenantDefaults, effective};
 use crate::domain::usage::Counters;
@@ -24,6 +25,7 @@ const DEFAULTS: TenantDefaults = TenantDefaults {
     refresh_interval_normal_secs: 300,
     refresh_interval_tight_secs: 60,
     agg_shard_count: 8,
+    rate_limits: RateLimits::DEFAULT,
 };
 
 /// An application whose organization gives `premium` 10 a day; further quotas are its own.
@@ -41,6 +43,7 @@ fn app(daily: &[(&str, u64)], monthly: &[(&str, u64)]) -> Effective {
             monthly_quotas: Quotas::new(),
             agg_shard_count: 8,
             overrides: Overrides::default(),
+            rate_limits: OrgRateLimits::default(),
         },
         version: 1,
         created_at: now,

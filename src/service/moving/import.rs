@@ -12,10 +12,13 @@ use super::lines::{Content, MovedApp, MovedOrg};
 use super::reader::{ExportReader, FileError, Verified, verify};
 use super::report::{Findings, MoveReport, Tally};
 use super::totals::Totals;
+use crate::domain::audit::AuditAction;
 use crate::domain::ids::{ClientId, Scope};
 use crate::domain::profile::{InferenceProfile, MAX_PROFILES_PER_APP};
-use crate::service::access::ProvisioningAccess;
+use crate::service::access::{ProvisioningAccess, Requester};
+use crate::service::audit::Entry;
 use crate::service::error::ServiceError;
+use crate::service::profiles::AuditedProfile;
 use crate::service::{Result, Services};
 use crate::storage::{ProfileCreation, StorageError, Tenant};
 
@@ -76,13 +79,14 @@ impl Services {
         file.rewind()?;
         let verified = verify(&mut *file)?;
         if dry_run {
-            return Importing::run(self, file, &verified, Mode::DryRun).await;
+            return Importing::run(self, access.by(), file, &verified, Mode::DryRun).await;
         }
-        let checked = Importing::run(self, file, &verified, Mode::Check).await?;
+        let checked = Importing::run(self, access.by(), file, &verified, Mode::Check).await?;
         if !checked.conflicts.is_empty() {
             return Err(ImportError::Conflicts(checked.conflicts));
         }
-        let report = Importing::run(self, file, &verified, Mode::Apply).await.map_err(|error| match error {
+        let applied = Importing::run(self, access.by(), file, &verified, Mode::Apply).await;
+        let report = applied.map_err(|error| match error {
             ImportError::File(error) => ImportError::FileLost(error),
             other => other,
         })?;
@@ -118,6 +122,7 @@ enum Found {
 /// One walk through a verified file.
 struct Importing<'a> {
     services: &'a Services,
+    by: &'a Requester,
     mode: Mode,
     report: MoveReport,
     /// Profiles that the application of the lines at hand has here.
@@ -128,6 +133,7 @@ struct Importing<'a> {
 impl<'a> Importing<'a> {
     async fn run<R: BufRead + Seek>(
         services: &'a Services,
+        by: &'a Requester,
         file: &mut R,
         verified: &Verified,
         mode: Mode,
@@ -136,6 +142,7 @@ impl<'a> Importing<'a> {
         let mut lines = ExportReader::new(file);
         let mut importing = Self {
             services,
+            by,
             mode,
             report: MoveReport::new(verified.clone(), mode == Mode::Apply),
             profiles: Vec::new(),
@@ -190,7 +197,9 @@ impl<'a> Importing<'a> {
                 return Ok(Found::New);
             }
             let client = moved.credential.client(scope.clone(), self.new_epoch()?);
-            match self.services.storage.create_org(&moved.org, &client).await {
+            let entry = Entry::new(AuditAction::OrgCreated, scope.clone()).states(None, Some(&moved.org.config));
+            let creation = self.services.storage.create_org(&moved.org, &client);
+            match self.services.audited(self.by, entry, creation, |()| true).await? {
                 Ok(()) => return Ok(Found::New),
                 Err(StorageError::AlreadyExists) => {}
                 Err(error) => return Err(error.into()),
@@ -213,7 +222,9 @@ impl<'a> Importing<'a> {
                 return Ok(Found::New);
             }
             let client = moved.credential.client(scope.clone(), self.new_epoch()?);
-            match self.services.storage.create_app(&moved.app, &client).await {
+            let entry = Entry::new(AuditAction::AppCreated, scope.clone()).states(None, Some(&moved.app.config));
+            let creation = self.services.storage.create_app(&moved.app, &client);
+            match self.services.audited(self.by, entry, creation, |()| true).await? {
                 Ok(()) => return Ok(Found::New),
                 Err(StorageError::AlreadyExists) => {}
                 Err(error) => return Err(error.into()),
@@ -231,7 +242,13 @@ impl<'a> Importing<'a> {
             return Ok(full());
         }
         if self.mode == Mode::Apply {
-            match self.services.storage.create_profile(&moved, MAX_PROFILES_PER_APP).await {
+            let scope = Scope::app(moved.org_id, moved.app_id.clone());
+            let entry = Entry::new(AuditAction::ProfileRegistered, scope)
+                .subject(&moved.profile_label)
+                .states(None, Some(&AuditedProfile::of(&moved)));
+            let creation = self.services.storage.create_profile(&moved, MAX_PROFILES_PER_APP);
+            let created = |creation: &ProfileCreation| matches!(creation, ProfileCreation::Created);
+            match self.services.audited(self.by, entry, creation, created).await? {
                 Ok(ProfileCreation::Created) => {}
                 Ok(ProfileCreation::Full) => return Ok(full()),
                 Err(StorageError::AlreadyExists) => {

@@ -9,6 +9,7 @@ use crate::domain::credential::{PreviousSecret, SecretHash};
 use crate::domain::ids::OrgId;
 use crate::domain::money::{CostDrift, MicroUsd, PicoUsd};
 use crate::domain::profile::InferenceProfile;
+use crate::domain::rate_limits::OrgRateLimits;
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, QuotaScope};
 use crate::domain::usage::Counters;
@@ -42,6 +43,7 @@ fn org(n: u8) -> Content {
         monthly_quotas: BTreeMap::new(),
         agg_shard_count: 8,
         overrides: Overrides { exhausted_policy: Some(ExhaustedPolicy::Last), ..Overrides::default() },
+        rate_limits: OrgRateLimits { token: Some(7), ..OrgRateLimits::default() },
     };
     let org = Org { org_id: org_id(n), config, version: 7, created_at: at(1), updated_at: at(1_700_000_000_123) };
     Content::Org(Box::new(MovedOrg { org, credential: credential(n) }))

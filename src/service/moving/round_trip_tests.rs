@@ -12,6 +12,7 @@ use crate::domain::credential::{PreviousSecret, SecretHash};
 use crate::domain::ids::{AppId, ModelLabel, OrgId};
 use crate::domain::money::{CostDrift, MicroUsd, PicoUsd};
 use crate::domain::profile::InferenceProfile;
+use crate::domain::rate_limits::{OrgRateLimits, PER_MINUTE_RANGE};
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, QuotaScope};
 use crate::domain::usage::Counters;
@@ -58,6 +59,21 @@ fn credentials() -> impl Strategy<Value = MovedCredential> {
         .prop_map(|(current, previous, version, created_at)| MovedCredential { current, previous, version, created_at })
 }
 
+fn rate_limits() -> impl Strategy<Value = OrgRateLimits> {
+    let limit = || proptest::option::of(PER_MINUTE_RANGE);
+    (limit(), limit(), limit(), limit(), limit(), limit(), limit()).prop_map(
+        |(token, refresh, revoke, aggregates, model_selection, usage, batches)| OrgRateLimits {
+            token,
+            refresh,
+            revoke,
+            aggregates,
+            model_selection,
+            usage,
+            batches,
+        },
+    )
+}
+
 fn orgs() -> impl Strategy<Value = Org> {
     let config = (
         any::<String>(),
@@ -66,9 +82,9 @@ fn orgs() -> impl Strategy<Value = Org> {
         proptest::collection::vec(labels(), 0..4),
         (quotas(), quotas()),
         prop_oneof![Just(8_u8), Just(16), Just(32), Just(64)],
-        overrides(),
+        (overrides(), rate_limits()),
     )
-        .prop_map(|(org_name, timezone, quota_scope, model_ordering, quotas, agg_shard_count, overrides)| OrgConfig {
+        .prop_map(|(org_name, timezone, quota_scope, model_ordering, quotas, agg_shard_count, settings)| OrgConfig {
             org_name,
             timezone: timezone.to_owned(),
             quota_scope,
@@ -76,7 +92,8 @@ fn orgs() -> impl Strategy<Value = Org> {
             quotas: quotas.0,
             monthly_quotas: quotas.1,
             agg_shard_count,
-            overrides,
+            overrides: settings.0,
+            rate_limits: settings.1,
         });
     (any::<[u8; 16]>(), config, any::<u64>(), instants(), instants()).prop_map(
         |(id, config, version, created_at, updated_at)| Org {

@@ -12,6 +12,7 @@ use crate::domain::credential::{PreviousSecret, SecretHash};
 use crate::domain::ids::{AppId, ModelLabel, OrgId};
 use crate::domain::money::{CostDrift, PicoUsd};
 use crate::domain::profile::{InferenceProfile, ProfileArn};
+use crate::domain::rate_limits::OrgRateLimits;
 use crate::domain::selection::ExhaustedPolicy;
 use crate::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, QuotaScope, Quotas, SHARD_COUNTS};
 use crate::domain::usage::Counters;
@@ -114,6 +115,22 @@ struct OrgConfigDef {
     agg_shard_count: u8,
     #[serde(with = "OverridesDef")]
     overrides: Overrides,
+    // Came later, and most organizations have none: a file without them is as good as before.
+    #[serde(default, with = "OrgRateLimitsDef", skip_serializing_if = "OrgRateLimits::is_empty")]
+    rate_limits: OrgRateLimits,
+}
+
+/// [`OrgRateLimits`], every member spelled out; null is what the service decides.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "OrgRateLimits", deny_unknown_fields)]
+struct OrgRateLimitsDef {
+    token: Option<u32>,
+    refresh: Option<u32>,
+    revoke: Option<u32>,
+    aggregates: Option<u32>,
+    model_selection: Option<u32>,
+    usage: Option<u32>,
+    batches: Option<u32>,
 }
 
 /// [`AppConfig`], every member spelled out; null is what is inherited.
@@ -342,6 +359,9 @@ fn usable(config: &OrgConfig) -> Result<(), BadLine> {
     }
     if !SHARD_COUNTS.contains(&config.agg_shard_count) {
         return Err(BadLine::of("config.agg_shard_count", "is not a possible number of shards"));
+    }
+    if config.rate_limits.validate().is_err() {
+        return Err(BadLine::of("config.rate_limits", "has a limit that is out of range"));
     }
     countable(&config.quotas)?;
     countable(&config.monthly_quotas)

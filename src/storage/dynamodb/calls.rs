@@ -26,14 +26,16 @@ const MAX_BATCH_WRITE: usize = 25;
 /// Most pages of one query; each has up to 1 MB. Nothing of ours comes near.
 const MAX_PAGES: usize = 1_000;
 
-/// Which items of a partition to read, in ascending order of sort key.
+/// Which items of a partition to read, in order of sort key.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Range<'a> {
     /// Only sort keys that start with this. Takes precedence over `between`.
     pub(super) prefix: Option<&'a str>,
     /// Only sort keys in this range, both ends included.
     pub(super) between: Option<(&'a str, &'a str)>,
-    /// Only sort keys strictly after this one, which need not exist but must pass the filters above.
+    /// From the last sort key to the first.
+    pub(super) descending: bool,
+    /// Only sort keys strictly after this one in that order, which need not exist but must pass the filters above.
     pub(super) after: Option<&'a str>,
     /// Most items; `None` is all.
     pub(super) limit: Option<usize>,
@@ -102,6 +104,7 @@ impl DynamoDbStorage {
             .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .set_limit(left.map(|left| i32::try_from(left).unwrap_or(i32::MAX)))
             .set_exclusive_start_key(start)
+            .scan_index_forward(!range.descending)
             .set_projection_expression(range.attributes.map(str::to_owned))
             .expression_attribute_values(":pk", s(pk));
         call = match (range.prefix, range.between) {

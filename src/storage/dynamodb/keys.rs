@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::attributes::{Item, corrupt, s, text};
 use super::tables::Table;
+use crate::domain::audit::AuditPosition;
 use crate::domain::calendar::Day;
 use crate::domain::ids::{AppId, ClientId, ModelLabel, OrgId, Scope};
 use crate::storage::contract::{Result, Revocation};
@@ -171,6 +173,35 @@ pub(super) fn totals_prefix(month: &str, app_id: Option<&AppId>) -> String {
     format!("{month}#{}#", app_id.map_or("", AppId::as_str))
 }
 
+/// The partition of an organization's audit trail; `None` is everybody's.
+///
+/// One partition takes several hundred events a second, far more than there are, and has no bound in size.
+pub(super) fn audit_partition(org_id: Option<OrgId>) -> String {
+    org_id.map_or_else(|| "AUDIT".to_owned(), |org_id| format!("AUDIT#{org_id}"))
+}
+
+/// An event of the audit trail.
+pub(super) fn audit_event(org_id: Option<OrgId>, position: AuditPosition) -> Key {
+    config(audit_partition(org_id), audit_sk(position))
+}
+
+/// The sort key of a position. Positions sort like their keys.
+pub(super) fn audit_sk(position: AuditPosition) -> String {
+    format!("{}#{}", audit_instant(position.at), position.id.as_hyphenated())
+}
+
+/// What the sort key of every event at an instant starts with, and that of every later one comes after.
+pub(super) fn audit_instant(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// The position of a sort key.
+pub(super) fn audit_position(sk: &str) -> Result<AuditPosition> {
+    let unreadable = || corrupt("config.sk");
+    let (at, id) = sk.split_once('#').ok_or_else(unreadable)?;
+    Ok(AuditPosition { at: at.parse().map_err(|_| unreadable())?, id: id.parse().map_err(|_| unreadable())? })
+}
+
 /// The version of the schema.
 pub(super) fn schema() -> Key {
     config("SCHEMA", "-")
@@ -218,6 +249,28 @@ mod tests {
         let app = fallback(&Scope::app(org_id, "shop".parse().unwrap()), day);
         assert_eq!((app.pk, app.sk.as_str()), (org_id.to_string(), "2026-01#shop#!05"));
         assert_eq!(fallback(&Scope::org(org_id), day).sk, "2026-01##!05");
+    }
+
+    #[test]
+    fn a_position_of_the_audit_trail_sorts_like_its_key_and_is_read_back() {
+        let at = |text: &str, id: u128| AuditPosition { at: text.parse().unwrap(), id: Uuid::from_u128(id) };
+        let positions = [
+            at("1969-12-31T23:59:59.999Z", u128::MAX),
+            at("1970-01-01T00:00:00Z", 1),
+            at("2026-01-23T12:00:00Z", 0x7f << 120),
+            at("2026-01-23T12:00:00Z", 1 << 127),
+            at("2026-01-23T12:00:00.001Z", 0),
+            at("2026-01-23T12:00:00.010Z", 0),
+            at("9999-12-30T12:00:00.100Z", 0),
+        ];
+        assert!(positions.is_sorted() && positions.map(audit_sk).is_sorted(), "{:?}", positions.map(audit_sk));
+        for position in positions {
+            assert_eq!(audit_position(&audit_sk(position)).unwrap(), position);
+            assert!(audit_instant(position.at) < audit_sk(position));
+        }
+        for unreadable in ["", "2026-01-23T12:00:00.000Z", "x#y", "2026-01-23T12:00:00.000Z#1"] {
+            assert!(audit_position(unreadable).is_err(), "{unreadable}");
+        }
     }
 
     #[test]

@@ -22,7 +22,7 @@
 //! | `capacity` | what calls cost |
 //! | `error` | the one translation of errors |
 //! | `watermark` | what counts as gone |
-//! | `tenants`, `deletion`, `profiles`, `credentials`, `fallbacks`, `prices`, `maintenance` | traits of the contract |
+//! | `tenants`, `deletion`, `profiles`, `credentials`, `fallbacks`, `prices`, `audit`, `maintenance` | traits of the contract |
 //! | `ledger`, `totals`, `repricing`, `moving` | traits of the contract over usage and totals |
 //! | `outcomes`, `transaction` | what becomes of each submission; which go into one transaction |
 //! | `correction`, `walk` | what a correction writes; what there is to correct, in order |
@@ -30,6 +30,7 @@
 
 mod address;
 mod attributes;
+mod audit;
 mod backoff;
 mod calls;
 mod capacity;

@@ -264,7 +264,12 @@ mod tests {
     fn watermark(totals_before: &str) -> Watermark {
         let watermark = Watermark::default();
         let long_ago = Timestamp::UNIX_EPOCH;
-        watermark.raise(&Retention { now: long_ago, usage_before: long_ago, totals_before: day(totals_before) });
+        watermark.raise(&Retention {
+            now: long_ago,
+            usage_before: long_ago,
+            totals_before: day(totals_before),
+            audit_before: long_ago,
+        });
         watermark
     }
 

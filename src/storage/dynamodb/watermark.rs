@@ -30,6 +30,7 @@ impl Watermark {
                 now: before.now.max(to.now),
                 usage_before: before.usage_before.max(to.usage_before),
                 totals_before: before.totals_before.max(to.totals_before),
+                audit_before: before.audit_before.max(to.audit_before),
             },
         });
         marks.latest = marks.latest.max(Some(to.now));
@@ -64,6 +65,11 @@ impl Watermark {
         self.retention().map(|retention| retention.totals_before)
     }
 
+    /// Events of the audit trail before this instant are gone.
+    pub(super) fn audit_before(&self) -> Option<Timestamp> {
+        self.retention().map(|retention| retention.audit_before)
+    }
+
     fn retention(&self) -> Option<Retention> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).retention
     }
@@ -76,6 +82,11 @@ impl Watermark {
     /// Whether a record recorded at `recorded_at` counts as gone.
     pub(super) fn hides_usage(&self, recorded_at: Timestamp) -> bool {
         self.usage_before().is_some_and(|before| recorded_at < before)
+    }
+
+    /// Whether an event of the audit trail at `at` counts as gone.
+    pub(super) fn hides_audit(&self, at: Timestamp) -> bool {
+        self.audit_before().is_some_and(|before| at < before)
     }
 
     /// Whether the daily totals of a day count as gone.
@@ -95,18 +106,19 @@ mod tests {
 
     fn retention(second: i64, day: &str) -> Retention {
         let at = Timestamp::from_second(second).unwrap();
-        Retention { now: at, usage_before: at, totals_before: day.parse().unwrap() }
+        Retention { now: at, usage_before: at, totals_before: day.parse().unwrap(), audit_before: at }
     }
 
     #[test]
     fn nothing_is_hidden_at_first_and_what_was_hidden_stays_hidden() {
         let watermark = Watermark::default();
         let (early, late) = (Timestamp::from_second(5).unwrap(), Timestamp::from_second(10).unwrap());
-        assert!(!watermark.hides(early) && !watermark.hides_usage(early));
+        assert!(!watermark.hides(early) && !watermark.hides_usage(early) && !watermark.hides_audit(early));
         watermark.raise(&retention(10, "2026-02-02"));
         watermark.raise(&retention(0, "2025-01-01"));
         assert!(watermark.hides(early) && !watermark.hides(late));
         assert!(watermark.hides_usage(early) && !watermark.hides_usage(late));
+        assert!(watermark.hides_audit(early) && !watermark.hides_audit(late));
         let day = |text: &str| text.parse::<Day>().unwrap();
         assert!(watermark.hides_day(day("2026-02-01")) && !watermark.hides_day(day("2026-02-02")));
         assert!(watermark.hides_month_of(day("2026-01-31")) && !watermark.hides_month_of(day("2026-02-01")));

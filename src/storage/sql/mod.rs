@@ -5,6 +5,7 @@
 //! | `posting` | which submissions of a batch count and what the totals become: pure, no SQL |
 //! | `repricing` | which corrections of a call apply and what the totals become: pure, no SQL |
 //! | `importing` | which totals of another store are taken over: pure, no SQL |
+//! | `audit` | events of the audit trail as rows |
 //! | `columns` | domain values as column values and back |
 //! | `rows` | rows as domain values |
 //! | `error` | the one translation of database errors |
@@ -13,6 +14,7 @@
 //! | `sqlite` | the embedded store |
 //! | `postgres` | the store several instances share |
 
+pub(crate) mod audit;
 pub(crate) mod columns;
 mod consolidation;
 pub(crate) mod error;

@@ -47,6 +47,7 @@ async fn an_application_that_sets_nothing_inherits_everything() {
         "exhausted_policy",
         "refresh_interval_normal_secs",
         "refresh_interval_tight_secs",
+        "rate_limits",
     ];
     assert_eq!(inherited(&reply), all.into_iter().map(str::to_owned).collect());
 }
@@ -70,8 +71,14 @@ async fn what_an_application_sets_is_its_own_and_quotas_are_inherited_label_by_l
         (&configuration["sticky_fallback_enabled"], &configuration["exhausted_policy"]),
         (&json!(false), &json!("last"))
     );
-    let rest =
-        ["timezone", "quota_scope", "agg_shard_count", "tight_mode_threshold_pct", "refresh_interval_tight_secs"];
+    let rest = [
+        "timezone",
+        "quota_scope",
+        "agg_shard_count",
+        "tight_mode_threshold_pct",
+        "refresh_interval_tight_secs",
+        "rate_limits",
+    ];
     assert_eq!(inherited(&reply), rest.into_iter().map(str::to_owned).collect());
     // Replaced as a whole: what is left out is inherited again.
     let reply = put(&org, "chat", &json!({"app_name": "Chat"})).await.ok(200);

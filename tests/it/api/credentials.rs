@@ -1,6 +1,5 @@
 //! Client secrets: retrieved once, rotated with grace, and all tokens of a client ended.
 
-use futures::future::join_all;
 use serde_json::{Value, json};
 
 use crate::support::client::Reply;
@@ -48,20 +47,6 @@ async fn a_secret_is_retrieved_once_and_works() {
         server.token(&client_id, reply.str("client_secret")).await.ok(200);
         retrieve(&server, &path, &token).await.error(404, "NOT_FOUND");
     }
-}
-
-#[tokio::test]
-async fn of_sixteen_concurrent_retrievals_exactly_one_gets_the_secret() {
-    let server = TestServer::start().await;
-    let path = format!("/api/v1/orgs/{ORG}");
-    let (client_id, token) = by_token(&server, &path, org_body()).await;
-    let replies = join_all((0..16).map(|_| retrieve(&server, &path, &token))).await;
-    let (won, lost): (Vec<_>, Vec<_>) = replies.into_iter().partition(|reply| reply.status == 200);
-    assert_eq!((won.len(), lost.len()), (1, 15));
-    for reply in lost {
-        reply.error(404, "NOT_FOUND");
-    }
-    server.token(&client_id, won[0].str("client_secret")).await.ok(200);
 }
 
 #[tokio::test]

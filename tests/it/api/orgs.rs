@@ -26,6 +26,10 @@ async fn a_new_organization_is_created_with_its_client() {
             "quotas": {"premium": 10_000_000, "standard": 5_000_000, "economy": 1_000_000}, "monthly_quotas": {},
             "agg_shard_count": 8, "tight_mode_threshold_pct": 95, "sticky_fallback_enabled": true,
             "exhausted_policy": "reject", "refresh_interval_normal_secs": 300, "refresh_interval_tight_secs": 60,
+            "rate_limits": {
+                "token": 10, "refresh": 30, "revoke": 10, "aggregates": 300, "model_selection": 1_200, "usage": 60_000,
+                "batches": 6_000,
+            },
         })
     );
 }

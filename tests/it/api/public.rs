@@ -15,7 +15,10 @@ async fn the_root_says_what_this_is_and_where_things_are() {
     assert_eq!(reply.str("documentation"), "/docs");
     assert_eq!(
         reply["endpoints"],
-        json!({"authentication": "/auth/token", "health": "/health", "api": "/api/v1", "docs": "/docs", "openapi": "/openapi.json"})
+        json!({
+            "authentication": "/auth/token", "health": "/health", "api": "/api/v1", "docs": "/docs",
+            "openapi": "/openapi.json", "jwks": "/.well-known/jwks.json",
+        })
     );
 }
 

@@ -33,7 +33,7 @@ fn houses() -> Value {
 }
 
 /// From now on the model has this price per input and per output token, in pico-dollars.
-fn publish(server: &TestServer, input: u64, output: u64) {
+pub(super) fn publish(server: &TestServer, input: u64, output: u64) {
     let mut book = PriceBook::new(PriceSource::PricingApi, "20260124");
     let base = Rates { input: Some(input), output: Some(output), ..Rates::default() };
     let place = Place { scope: PriceScope::InRegion, region: None };

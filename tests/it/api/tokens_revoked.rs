@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bedrock_cost_keeper::domain::signing_key::{SigningKey, VerificationKey};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
@@ -159,12 +160,12 @@ async fn tokens_of_an_earlier_signing_secret_stay_good_while_it_is_configured() 
         (format!("{}/model-selection", chat.path), chat.token)
     };
     let data = first.stop().await;
-    for (older, status) in [(vec![JWT_SECRET.into()], 200), (Vec::new(), 401)] {
+    for (older, status) in [(vec![VerificationKey::hs256(JWT_SECRET)], 200), (Vec::new(), 401)] {
         let server = TestServer::with(|setup| {
             setup.data = data.clone();
             setup.seed = 2;
-            setup.secrets.jwt_secret = "the-next-signing-secret-0123456789-abcd".into();
-            setup.secrets.jwt_verification_secrets = older;
+            setup.secrets.signing = SigningKey::hs256("the-next-signing-secret-0123456789-abcd");
+            setup.secrets.verification = older;
         })
         .await;
         assert_eq!(server.get(&path).bearer(&token).await.status, status);

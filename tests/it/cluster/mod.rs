@@ -3,6 +3,7 @@
 //! Every rule runs on each store that several instances can share.
 #![expect(clippy::print_stdout, reason = "how long it took is worth knowing")]
 
+mod credentials;
 mod exactness;
 mod instances;
 mod kill;
@@ -20,6 +21,11 @@ on_every_shared_store! {
         a_revoked_token_is_refused_here_at_once_and_elsewhere_within_five_seconds
         a_changed_configuration_is_seen_here_at_once_and_elsewhere_within_five_seconds
         every_instance_falls_back_to_the_same_model_and_stays_there
+    }
+    credentials {
+        ended_access_is_refused_here_at_once_and_elsewhere_within_five_seconds
+        a_rotation_without_grace_ends_the_old_secret_on_every_instance_at_once
+        a_secret_is_retrieved_once_whichever_instances_are_asked
     }
     kill {
         killing_instances_at_random_moments_loses_nothing_and_doubles_nothing

@@ -20,7 +20,9 @@ fn a_bad_value_is_named_with_what_is_expected_and_its_source() {
         ("storage.auto_migrate", "yes", "true or false"),
         ("auth.access_token_ttl_secs", "-1", "a whole number of seconds from 60 to 86400"),
         ("auth.refresh_token_ttl_secs", "3599", "at least auth.access_token_ttl_secs"),
-        ("rate_limits.enabled", "true", "this version has no rate limiter; set limits at the proxy"),
+        ("rate_limits.usage_per_minute", "0", "expected a whole number of requests from 1 to 1000000"),
+        ("server.trusted_proxies", "10.0.0.0/8, proxy.example", "expected a list, each entry an IP address or network"),
+        ("server.trusted_proxies", "::ffff:10.0.0.1", "expected a list, each entry an IP address or network"),
         ("labels.premium.kind", "Model", "one of model, profile"),
         ("labels.premium.kind", "profile", ""),
         ("labels.premium.bedrock_model_id", "a b", "a Bedrock model id"),
@@ -57,6 +59,25 @@ fn a_bad_value_is_named_with_what_is_expected_and_its_source() {
             assert!(message.ends_with(&format!("; from {origin}")), "{message}");
         }
     }
+}
+
+#[test]
+#[cfg(feature = "tls")]
+fn a_certificate_needs_its_key_and_the_other_way_round() {
+    for (given, missing) in [("certificate_file", "private_key_file"), ("private_key_file", "certificate_file")] {
+        let given = format!("server.tls.{given}");
+        let message = load_overrides([(given.as_str(), "/x.pem")]).unwrap_err();
+        assert!(message.contains(&format!("server.tls.{missing}: ")) && message.contains("command line"), "{message}");
+    }
+    load_overrides([("server.tls.certificate_file", "/x.pem"), ("server.tls.private_key_file", "/y.pem")]).unwrap();
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn a_binary_built_without_tls_refuses_a_certificate() {
+    let files = [("server.tls.certificate_file", "/x.pem"), ("server.tls.private_key_file", "/y.pem")];
+    let message = load_overrides(files).unwrap_err();
+    assert!(message.contains("server.tls.certificate_file") && message.contains("cargo feature `tls`"), "{message}");
 }
 
 #[test]
@@ -112,7 +133,7 @@ fn a_mistake_in_the_file_is_told_even_where_a_later_source_covers_it() {
 fn an_unknown_key_is_named_with_those_that_exist_and_without_its_value() {
     let message = load_yaml("auth: {jwt_secrte: hunter2}").unwrap_err();
     assert!(
-        message.contains("auth.jwt_secrte: unknown key, expected one of provisioning_keys, jwt_secret, "),
+        message.contains("auth.jwt_secrte: unknown key, expected one of provisioning_keys, provisioning_keys_file, "),
         "{message}"
     );
     assert!(message.contains("; from file "), "{message}");

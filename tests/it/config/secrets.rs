@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bedrock_cost_keeper::config::secrets::{JWT_SECRET_FILE, PROVISIONING_KEY_FILE, ResolvedSecrets, resolve};
 use bedrock_cost_keeper::config::{Config, StorageUrl};
+use bedrock_cost_keeper::domain::signing_key::SigningKey;
 use bedrock_cost_keeper::ids::{SequenceRng, SystemRng};
 use secrecy::{ExposeSecret, SecretString};
 
@@ -26,7 +27,8 @@ fn configured() -> Config {
 
 fn texts(secrets: &ResolvedSecrets) -> (String, Vec<String>) {
     let text = |secret: &SecretString| secret.expose_secret().to_owned();
-    (text(&secrets.jwt_secret), secrets.provisioning_keys.iter().map(text).collect())
+    let SigningKey::Hs256(signing) = &secrets.signing else { panic!("{:?}", secrets.signing) };
+    (text(signing), secrets.provisioning_keys.iter().map(text).collect())
 }
 
 fn refusal(config: &Config) -> String {
@@ -239,4 +241,5 @@ fn debug_output_redacts() {
     let resolved = resolve(&configured(), &SystemRng::new()).unwrap();
     let text = format!("{resolved:?}");
     assert!(!text.contains(SIGNING) && !text.contains(KEY) && text.contains("REDACTED"), "{text}");
+    assert!(text.contains(&resolved.signing.kid()), "{text}");
 }

@@ -1,5 +1,6 @@
 //! What only the DynamoDB store promises about tenants, expiry, tables and its URL.
 
+mod audit;
 mod deletion;
 mod expiry;
 mod tables;

@@ -8,17 +8,20 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use bedrock_cost_keeper::domain::audit::{AuditActor, AuditEvent};
 use bedrock_cost_keeper::domain::ids::ClientId;
 use bedrock_cost_keeper::domain::money::{CostDrift, PicoUsd};
 use bedrock_cost_keeper::domain::usage::{Counters, UsageRecord};
 use bedrock_cost_keeper::storage::dynamodb::{DynamoDbStorage, Table};
 use bedrock_cost_keeper::storage::{
-    Consolidation, Credentials, DailyTotal, Fallbacks, Moving, RecordOutcome, Repricing, Tenants, TotalImport,
-    UsageLedger,
+    AuditTrail, Consolidation, Credentials, DailyTotal, Fallbacks, Moving, RecordOutcome, Repricing, Tenants,
+    TotalImport, UsageLedger,
 };
 use futures::future::join_all;
+use serde_json::json;
 use uuid::Uuid;
 
+use super::audit::{event, largest};
 use super::dynamodb::{Item, Room, key};
 use super::repricing::{correction, priced, unpriced};
 use crate::support::samples::{
@@ -316,4 +319,43 @@ async fn an_update_of_a_full_month_costs_three_write_units() {
     let before = watched.writes();
     watched.storage.consolidate(acme(), day("2026-01-31")).await.unwrap();
     assert_eq!(watched.writes() - before, 2 * 30);
+}
+
+#[tokio::test]
+async fn an_event_of_the_audit_trail_costs_its_two_copies_and_a_page_what_it_reads() {
+    let watched = Watched::new().await;
+    let usual = AuditEvent {
+        actor: AuditActor::Client(ClientId::of(org_scope())),
+        target: Some(app_scope("customer-support-chat")),
+        before: Some(json!({ "quotas": { "premium": 10_000_000, "standard": 5_000_000 } })),
+        after: Some(json!({ "quotas": { "premium": 20_000_000, "standard": 5_000_000 } })),
+        request_id: Uuid::from_u128(u128::MAX).to_string(),
+        address: Some("2001:db8::1234:5678:9abc:def0".parse().unwrap()),
+        ..event(0, u128::MAX)
+    };
+    // A login that was refused and a change of a configuration; then as large as one can be.
+    let refused = AuditEvent { target: None, ..event(1, 1) };
+    for (event, units) in [(refused, 2), (usual, 4), (largest(2), 132)] {
+        watched.storage.append_audit(&event).await.unwrap();
+        let copies = watched.scan(Table::Config).await.into_iter().filter(|item| {
+            let [pk, sk] = ["pk", "sk"].map(|name| item[name].as_s().unwrap());
+            pk.starts_with("AUDIT") && sk.ends_with(&event.position.id.to_string())
+        });
+        // The usual one and the largest one have the same id, but not the same instant.
+        let instant = format!("{:.3}", event.position.at);
+        let sizes: Vec<_> =
+            copies.filter(|item| item["sk"].as_s().unwrap().starts_with(&instant)).map(|item| bytes(&item)).collect();
+        println!("an event of the audit trail: {sizes:?} bytes");
+        assert_eq!(sizes.len(), if event.target.is_some() { 2 } else { 1 });
+        assert_eq!(sizes.into_iter().map(transaction_units).sum::<u64>(), units);
+    }
+    // A page of fifty usual events.
+    for n in 0..50 {
+        watched.storage.append_audit(&event(1_000, n)).await.unwrap();
+    }
+    let before = watched.reads();
+    assert_eq!(watched.storage.audit_events(Some(acme()), None, 50).await.unwrap().len(), 50);
+    let tenths = watched.reads() - before;
+    println!("a page of fifty events: {tenths} tenths of a read unit");
+    assert!(tenths <= 40, "{tenths} tenths");
 }

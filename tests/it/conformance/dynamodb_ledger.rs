@@ -158,7 +158,8 @@ async fn what_retention_forgets_is_gone_at_once() {
     storage.record_usage(std::slice::from_ref(&first)).await.unwrap();
     storage.consolidate(acme(), today()).await.unwrap();
     let long_ago = Timestamp::UNIX_EPOCH;
-    let keep = Retention { now: long_ago, usage_before: noon_plus(1), totals_before: day("0001-01-01") };
+    let totals_before = day("0001-01-01");
+    let keep = Retention { now: long_ago, usage_before: noon_plus(1), totals_before, audit_before: long_ago };
     assert_eq!(storage.purge(&keep, 100).await.unwrap(), 0);
     assert_eq!(storage.usage(acme(), &app_id("shop"), first.request_id).await.unwrap(), None);
     assert_eq!(storage.repriceable(&RepriceFilter::default(), None, 10).await.unwrap(), []);

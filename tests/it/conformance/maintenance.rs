@@ -15,13 +15,15 @@ use crate::support::samples::{
 use crate::support::stores::FreshStore;
 
 /// Forgets nothing.
-fn keep_all() -> Retention {
-    Retention { now: Timestamp::UNIX_EPOCH, usage_before: Timestamp::UNIX_EPOCH, totals_before: day("0001-01-01") }
+pub(super) fn keep_all() -> Retention {
+    let long_ago = Timestamp::UNIX_EPOCH;
+    Retention { now: long_ago, usage_before: long_ago, totals_before: day("0001-01-01"), audit_before: long_ago }
 }
 
 /// Forgets all there is.
 fn everything() -> Retention {
-    Retention { now: noon_plus(1), usage_before: noon_plus(1), totals_before: day("9999-12-31") }
+    let later = noon_plus(1);
+    Retention { now: later, usage_before: later, totals_before: day("9999-12-31"), audit_before: later }
 }
 
 /// Whether the store deletes what it forgets. One whose backend does that by itself answers zero to every purge.
@@ -30,7 +32,7 @@ fn deletes_rows(store: &dyn Storage) -> bool {
 }
 
 /// Purges, where the store deletes rows itself this many.
-async fn purge(store: &dyn Storage, retention: &Retention, rows: u64) {
+pub(super) async fn purge(store: &dyn Storage, retention: &Retention, rows: u64) {
     let expected = if deletes_rows(store) { rows } else { 0 };
     assert_eq!(store.purge(retention, 100).await.unwrap(), expected);
 }
@@ -248,7 +250,8 @@ pub(super) async fn purge_forgets_at_most_a_batch_of_each_kind(fresh: FreshStore
         let record = usage_on("shop", u128::from(seed), &format!("2025-{seed:02}-01"));
         store.record_usage(&[record]).await.unwrap();
     }
-    let retention = Retention { now: noon(), usage_before: noon_plus(1), totals_before: day("2026-01-01") };
+    let totals_before = day("2026-01-01");
+    let retention = Retention { now: noon(), usage_before: noon_plus(1), totals_before, ..keep_all() };
     let mut purged = Vec::new();
     for _ in 0..6 {
         purged.push(store.purge(&retention, 2).await.unwrap());

@@ -6,6 +6,7 @@
 //! becomes a test of its own there, on a store of its own. A rule that is missing in the lists is dead code, which the
 //! compiler reports.
 
+mod audit;
 mod concurrency;
 mod consolidation;
 mod credentials;
@@ -216,6 +217,23 @@ macro_rules! every_rule {
                 a_total_without_application_is_refused
                 of_concurrent_imports_of_one_total_exactly_one_counts
             }
+            audit {
+                a_store_starts_with_an_empty_trail
+                every_field_of_an_event_survives_a_round_trip
+                every_action_and_outcome_survives_a_round_trip
+                events_are_in_descending_order_of_instant_and_of_id_within_a_millisecond
+                pages_cover_the_trail_exactly_once_strictly_before_a_position
+                an_organization_has_its_own_events_and_the_whole_trail_has_all
+                appending_an_event_again_changes_nothing_also_after_it_was_settled
+                only_a_pending_event_is_settled_and_once
+                an_event_that_is_not_there_or_is_of_another_organization_is_not_settled
+                of_concurrent_settlements_of_one_event_exactly_one_succeeds
+                concurrent_appends_lose_nothing_and_repeat_nothing
+                events_outlive_their_tenants
+                the_largest_events_are_kept_whole_and_a_page_of_them_is_full
+                the_trail_survives_close_and_is_seen_by_other_instances
+                purge_forgets_events_strictly_before_and_nothing_else
+            }
             maintenance {
                 a_store_has_a_backend_name_and_answers_a_ping
                 schema_status_tells_behind_from_current_and_changes_nothing
@@ -298,6 +316,9 @@ macro_rules! deleting_by_hand {
             maintenance {
                 purge_forgets_at_most_a_batch_of_each_kind
                 purging_an_empty_batch_forgets_nothing
+            }
+            audit {
+                purge_forgets_at_most_a_batch_of_events_the_oldest_first
             }
         }
     };

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use bedrock_cost_keeper::storage::sql::PostgresStorage;
 use bedrock_cost_keeper::storage::{
-    Maintenance, PostgresOptions, SchemaStatus, Storage, StorageError, StorageOptions, Tenants, UsageLedger, open,
+    AuditTrail, Maintenance, PostgresOptions, SchemaStatus, Storage, StorageError, StorageOptions, Tenants,
+    UsageLedger, open,
 };
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions as _, PgConnection};
 
+use super::audit::event;
 use crate::support::samples::{acme, client, org, org_scope, usage};
 use crate::support::servers::postgres::FreshDatabase;
 
@@ -108,6 +110,24 @@ async fn what_was_applied_with_another_text_is_refused() {
     run(&mut database.shell().await, "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 1").await;
     assert!(matches!(storage.schema_status().await, Err(StorageError::Corrupt(_))));
     assert!(matches!(storage.migrate().await, Err(StorageError::Corrupt(_))));
+}
+
+/// What the version before left: its schema, and data in it.
+#[tokio::test]
+async fn a_store_from_before_the_audit_trail_has_one_after_its_migration() {
+    let database = Database::new().await;
+    let storage = database.storage().await;
+    storage.record_usage(&[usage("shop", 1)]).await.unwrap();
+    run(&mut database.shell().await, "DROP TABLE audit_events; DELETE FROM refinery_schema_history WHERE version >= 2")
+        .await;
+    assert!(matches!(storage.schema_status().await.unwrap(), SchemaStatus::Behind(_)));
+    let error = storage.append_audit(&event(0, 1)).await.unwrap_err();
+    assert!(matches!(&error, StorageError::Backend(text) if text.contains("migrate")), "{error}");
+    assert_eq!(storage.migrate().await.unwrap(), 1);
+    assert_eq!(storage.schema_status().await.unwrap(), SchemaStatus::Current);
+    storage.append_audit(&event(0, 1)).await.unwrap();
+    assert_eq!(storage.audit_events(None, None, 2).await.unwrap(), [event(0, 1)]);
+    assert!(storage.usage(acme(), &usage("shop", 1).app_id, usage("shop", 1).request_id).await.unwrap().is_some());
 }
 
 #[tokio::test]

@@ -278,7 +278,13 @@ pub(super) async fn a_correction_of_what_is_gone_changes_nothing(fresh: FreshSto
     let store = fresh.migrated().await;
     let [old, young] = [unpriced(usage("shop", 1)), unpriced(usage("shop", 2))];
     record(&*store, &[old.clone(), UsageRecord { recorded_at: noon_plus(10), ..young.clone() }]).await;
-    let keep = Retention { now: Timestamp::UNIX_EPOCH, usage_before: noon_plus(5), totals_before: day("0001-01-01") };
+    let long_ago = Timestamp::UNIX_EPOCH;
+    let keep = Retention {
+        now: long_ago,
+        usage_before: noon_plus(5),
+        totals_before: day("0001-01-01"),
+        audit_before: long_ago,
+    };
     store.purge(&keep, 100).await.unwrap();
     let totals = store.totals(&org_scope(), old.day).await.unwrap();
     assert_eq!(one(&*store, &old, &priced(9)).await, RepriceOutcome::Gone);

@@ -1,5 +1,6 @@
 //! Moving from one store to another: export, import, and what they refuse.
 
+mod audit;
 mod conflicts;
 mod files;
 mod interrupted;
@@ -18,7 +19,7 @@ use bedrock_cost_keeper::domain::money::PicoUsd;
 use bedrock_cost_keeper::domain::profile::InferenceProfile;
 use bedrock_cost_keeper::domain::tenant::{App, Org};
 use bedrock_cost_keeper::domain::usage::{CallStatus, CostSource, Counters, SpendTotals, UsageRecord};
-use bedrock_cost_keeper::service::access::ProvisioningAccess;
+use bedrock_cost_keeper::service::access::{Origin, ProvisioningAccess};
 use bedrock_cost_keeper::service::moving::{ImportError, MoveReport};
 use bedrock_cost_keeper::storage::{Breakdown, DailyTotal, Storage};
 use uuid::Uuid;
@@ -42,7 +43,8 @@ async fn service_on(store: FreshStore) -> TestServer {
 
 /// What an administrator holds.
 fn admin(server: &TestServer) -> ProvisioningAccess {
-    server.app.services.provisioning_keys.verify(ADMIN_KEY).unwrap().provisioning().unwrap()
+    let origin = Origin { request_id: "a-test".to_owned(), address: None };
+    server.app.services.administrator(ADMIN_KEY, origin).unwrap().provisioning().unwrap()
 }
 
 async fn export(server: &TestServer) -> Vec<u8> {

@@ -1,13 +1,25 @@
 //! The binary as its users run it.
 
 #[cfg(feature = "sqlite")]
+mod audit;
+#[cfg(feature = "sqlite")]
 mod cli;
 #[cfg(feature = "sqlite")]
 mod crash;
 #[cfg(feature = "sqlite")]
+mod log_forging;
+#[cfg(feature = "sqlite")]
+mod log_secrets;
+#[cfg(feature = "sqlite")]
+mod logged;
+#[cfg(feature = "sqlite")]
 mod reprice;
 #[cfg(feature = "sqlite")]
+mod secrets;
+#[cfg(feature = "sqlite")]
 mod stop;
+#[cfg(all(feature = "tls", feature = "sqlite"))]
+mod tls;
 
 use bedrock_cost_keeper::clock::{Clock as _, SystemClock};
 use serde_json::{Value, json};

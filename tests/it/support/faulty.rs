@@ -1,5 +1,8 @@
 //! A real store that fails, waits or counts where a test says so.
 
+mod audit;
+mod credentials;
+
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,8 +11,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bedrock_cost_keeper::domain::calendar::Day;
-use bedrock_cost_keeper::domain::credential::ClientCredential;
-use bedrock_cost_keeper::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
+use bedrock_cost_keeper::domain::ids::{AppId, ModelLabel, OrgId, RequestId, Scope};
 use bedrock_cost_keeper::domain::profile::{InferenceProfile, ProfileArn};
 use bedrock_cost_keeper::domain::selection::FallbackState;
 use bedrock_cost_keeper::domain::tenant::{App, Org};
@@ -17,13 +19,13 @@ use bedrock_cost_keeper::domain::usage::{LabelTotals, SpendTotals, UsageRecord};
 use bedrock_cost_keeper::storage::{
     Breakdown, Consolidation, ConsolidationLease, DailyTotal, DailyTotalKey, FallbackSwap, Fallbacks, IngestLimits,
     Maintenance, Moving, NewClient, Prices, ProfileCreation, RecordOutcome, Reprice, RepriceFilter, RepriceOutcome,
-    RepricePosition, Repricing, Retention, Revocation, SchemaStatus, SelectionState, Storage, StorageError,
-    StoredPrices, TakenSecret, Tenant, Tenants, TokenState, TotalImport, UsageLedger,
+    RepricePosition, Repricing, Retention, SchemaStatus, SelectionState, Storage, StorageError, StoredPrices, Tenant,
+    Tenants, TotalImport, UsageLedger,
 };
 use jiff::Timestamp;
 use tokio::sync::watch;
-use uuid::Uuid;
 
+use self::audit::AuditFaults;
 use super::pass_on::pass_on;
 
 type Result<T> = std::result::Result<T, StorageError>;
@@ -71,6 +73,8 @@ pub(crate) struct FaultyStore {
     record_calls: watch::Sender<usize>,
     pages: AtomicUsize,
     largest_page: AtomicUsize,
+    credential_calls: Mutex<Vec<&'static str>>,
+    audit: AuditFaults,
 }
 
 impl FaultyStore {
@@ -85,6 +89,8 @@ impl FaultyStore {
             record_calls: watch::Sender::new(0),
             pages: AtomicUsize::new(0),
             largest_page: AtomicUsize::new(0),
+            credential_calls: Mutex::default(),
+            audit: AuditFaults::default(),
         }
     }
 
@@ -299,7 +305,7 @@ impl Tenants for FaultyStore {
     }
 }
 
-pass_on!(FaultyStore => Profiles Credentials);
+pass_on!(FaultyStore => Profiles);
 
 #[async_trait]
 impl Fallbacks for FaultyStore {

@@ -142,6 +142,33 @@ macro_rules! pass_on {
         }
     };
 
+    (@AuditTrail $decorator:ty) => {
+        #[async_trait::async_trait]
+        impl bedrock_cost_keeper::storage::AuditTrail for $decorator {
+            async fn append_audit(&self, event: &AuditEvent) -> Result<()> {
+                self.inner.append_audit(event).await
+            }
+
+            async fn settle_audit(
+                &self,
+                position: AuditPosition,
+                org_id: Option<OrgId>,
+                outcome: AuditOutcome,
+            ) -> Result<bool> {
+                self.inner.settle_audit(position, org_id, outcome).await
+            }
+
+            async fn audit_events(
+                &self,
+                org_id: Option<OrgId>,
+                before: Option<AuditPosition>,
+                limit: u32,
+            ) -> Result<Vec<AuditEvent>> {
+                self.inner.audit_events(org_id, before, limit).await
+            }
+        }
+    };
+
     (@Maintenance $decorator:ty) => {
         #[async_trait::async_trait]
         impl bedrock_cost_keeper::storage::Maintenance for $decorator {

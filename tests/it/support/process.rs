@@ -16,6 +16,12 @@ pub(crate) fn command(working_dir: &Path) -> Command {
     command
 }
 
+fn serve(working_dir: &Path) -> Command {
+    let mut command = command(working_dir);
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    command
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(working_dir: &Path, args: &[&str]) -> Output {
     command(working_dir).args(args).output().unwrap()
@@ -46,14 +52,17 @@ impl Served {
 
     /// Starts it with further environment variables.
     pub(crate) fn start_with_env(working_dir: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut child = command(working_dir)
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(args)
-            .envs(env.iter().copied())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
+        Self::spawn(serve(working_dir).args(args).envs(env.iter().copied()))
+    }
+
+    /// Starts it with its log at the end of a file.
+    pub(crate) fn start_logging(working_dir: &Path, args: &[&str], log: &Path) -> Self {
+        let log = std::fs::File::options().create(true).append(true).open(log).unwrap();
+        Self::spawn(serve(working_dir).args(args).stderr(log))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         let url = loop {

@@ -8,6 +8,7 @@ use bedrock_cost_keeper::domain::ids::{AppId, ClientId, ModelLabel, OrgId, Reque
 use bedrock_cost_keeper::domain::money::{MicroUsd, PicoUsd};
 use bedrock_cost_keeper::domain::pricing::{Latency, PriceSource, PricingStatus, ServiceTier};
 use bedrock_cost_keeper::domain::profile::InferenceProfile;
+use bedrock_cost_keeper::domain::rate_limits::OrgRateLimits;
 use bedrock_cost_keeper::domain::selection::{ExhaustedPolicy, FallbackReason, FallbackState};
 use bedrock_cost_keeper::domain::tenant::{App, AppConfig, Org, OrgConfig, Overrides, QuotaScope};
 use bedrock_cost_keeper::domain::tokens::TokenCounts;
@@ -83,6 +84,7 @@ pub(crate) fn org(org_id: OrgId) -> Org {
                 refresh_interval_normal_secs: Some(86_400),
                 refresh_interval_tight_secs: Some(1),
             },
+            rate_limits: OrgRateLimits { token: Some(1), batches: Some(1_000_000), ..OrgRateLimits::default() },
         },
         version: 1,
         created_at: noon(),

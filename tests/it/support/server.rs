@@ -10,8 +10,10 @@ use bedrock_cost_keeper::clock::ManualClock;
 use bedrock_cost_keeper::config::secrets::ResolvedSecrets;
 use bedrock_cost_keeper::config::{Config, LabelConfig, PricesConfig};
 use bedrock_cost_keeper::domain::catalog::LabelKind;
+use bedrock_cost_keeper::domain::signing_key::SigningKey;
 use bedrock_cost_keeper::ids::SequenceRng;
 use bedrock_cost_keeper::server::{ServerLimits, serve};
+use bedrock_cost_keeper::service::key_refresh::KeySource;
 use bedrock_cost_keeper::service::profiles::memo::ProfileResolver;
 use bedrock_cost_keeper::storage::{Maintenance as _, StorageOptions, open};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -39,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) metrics: Option<PrometheusHandle>,
     /// Knows what is behind opaque inference profiles.
     pub(crate) profile_resolver: Option<Arc<dyn ProfileResolver>>,
+    /// Where keys are read again.
+    pub(crate) key_source: Option<Arc<dyn KeySource>>,
     pub(crate) migrate: bool,
     /// The data; pass that of an earlier server to start on it, or that of a running one for a further instance.
     pub(crate) data: Arc<FreshStore>,
@@ -49,18 +53,17 @@ pub(crate) struct Setup {
 
 impl Setup {
     fn over(data: Arc<FreshStore>) -> Self {
-        let secrets = ResolvedSecrets {
-            provisioning_keys: vec![ADMIN_KEY.into(), "a-second-provisioning-key-123456".into()],
-            jwt_secret: JWT_SECRET.into(),
-            jwt_verification_secrets: Vec::new(),
-            location: None,
-            created: false,
-        };
+        let provisioning_keys = vec![ADMIN_KEY.into(), "a-second-provisioning-key-123456".into()];
+        let secrets = ResolvedSecrets::given(provisioning_keys, SigningKey::hs256(JWT_SECRET));
+        let mut config = Config::default();
+        // Most tests send in one instant what takes minutes in life.
+        config.rate_limits.enabled = false;
         Self {
-            config: Config::default(),
+            config,
             secrets,
             metrics: Some(PrometheusBuilder::new().build_recorder().handle()),
             profile_resolver: None,
+            key_source: None,
             migrate: true,
             data,
             storage_options: StorageOptions::default(),
@@ -146,16 +149,18 @@ impl TestServer {
             random: Arc::new(SequenceRng::new(setup.seed << 32)),
             metrics: setup.metrics,
             profile_resolver: setup.profile_resolver,
+            key_source: setup.key_source,
         };
         let app = Arc::new(App::new(&setup.config, &setup.secrets, parts).unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
         let limits = ServerLimits {
-            header_read_timeout: setup.config.server.read_timeout(),
+            client_timeout: setup.config.server.read_timeout(),
             drain_timeout: Duration::from_secs(5),
+            max_connections: setup.config.server.max_connections,
         };
-        let serving = tokio::spawn(serve(listener, app.router(), limits, stop.clone()));
+        let serving = tokio::spawn(serve(listener, app.endpoint(), limits, stop.clone()));
         // No proxy of the environment, and no redirect followed unseen.
         let http = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self {
@@ -216,6 +221,11 @@ impl TestServer {
     /// A request id nobody used on this server.
     pub(crate) fn request_id(&self) -> String {
         request_id(self.request_ids.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// A connection of one's own.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bedrock_cost_keeper::domain::audit::{AuditEvent, AuditOutcome, AuditPosition};
 use bedrock_cost_keeper::domain::calendar::Day;
 use bedrock_cost_keeper::domain::credential::ClientCredential;
 use bedrock_cost_keeper::domain::ids::{AppId, ClientId, ModelLabel, OrgId, RequestId, Scope};
@@ -103,7 +104,7 @@ impl Settled {
     }
 }
 
-pass_on!(Settled => Tenants Profiles Credentials Prices Consolidation Maintenance);
+pass_on!(Settled => Tenants Profiles Credentials Prices Consolidation AuditTrail Maintenance);
 
 #[async_trait]
 impl UsageLedger for Settled {

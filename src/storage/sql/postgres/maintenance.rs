@@ -61,6 +61,7 @@ impl Maintenance for PostgresStorage {
             (PURGE_DAYS, Bound::Text(retention.totals_before.to_string())),
             // A month ended before a day exactly where it is an earlier month than that day's.
             (PURGE_MONTHS, Bound::Text(retention.totals_before.month().to_string())),
+            (PURGE_AUDIT, Bound::Instant(millis(retention.audit_before))),
             (PURGE_REVOCATIONS, now.clone()),
             (PURGE_SECRETS, now.clone()),
             (PURGE_FALLBACKS, now),
@@ -105,6 +106,9 @@ const PURGE_MONTHS: &str = "WITH old AS (SELECT org_id, period, app_id, model_la
      WHERE length(period) = 7 AND period < $1 ORDER BY period LIMIT $2 FOR UPDATE SKIP LOCKED) \
      DELETE FROM totals t USING old WHERE t.org_id = old.org_id AND t.period = old.period \
      AND t.app_id = old.app_id AND t.model_label = old.model_label";
+const PURGE_AUDIT: &str = "WITH old AS (SELECT at, id FROM audit_events WHERE at < $1 \
+     ORDER BY at, id LIMIT $2 FOR UPDATE SKIP LOCKED) \
+     DELETE FROM audit_events a USING old WHERE a.at = old.at AND a.id = old.id";
 const PURGE_REVOCATIONS: &str = "WITH old AS (SELECT kind, id FROM revocations WHERE expires_at < $1 \
      ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED) \
      DELETE FROM revocations r USING old WHERE r.kind = old.kind AND r.id = old.id";

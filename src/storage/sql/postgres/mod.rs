@@ -16,9 +16,10 @@
 //! | `attempts` | what is repeated after a failure, and how long |
 //! | `record_columns`, `total_rows` | records and totals as arrays, and the rows they become |
 //! | `recording`, `exact` | recording usage: in one statement, and record by record where a counter would overflow |
-//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `moving`, `maintenance` | the traits of the contract |
+//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `moving`, `audit`, `maintenance` | the traits of the contract |
 
 mod attempts;
+mod audit;
 mod connect;
 mod credentials;
 mod exact;

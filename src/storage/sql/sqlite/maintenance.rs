@@ -38,6 +38,7 @@ impl Maintenance for SqliteStorage {
             (PURGE_DAYS, Bound::Text(retention.totals_before.to_string())),
             // A month ended before a day exactly where it is an earlier month than that day's.
             (PURGE_MONTHS, Bound::Text(retention.totals_before.month().to_string())),
+            (PURGE_AUDIT, Bound::Instant(millis(retention.audit_before))),
             (PURGE_REVOCATIONS, now.clone()),
             (PURGE_SECRETS, now.clone()),
             (PURGE_FALLBACKS, now),
@@ -77,6 +78,8 @@ pub(super) const PURGE_DAYS: &str = "DELETE FROM daily_totals WHERE (org_id, day
      (SELECT org_id, day, app_id, model_label FROM daily_totals WHERE day < ?1 ORDER BY day LIMIT ?2)";
 pub(super) const PURGE_MONTHS: &str = "DELETE FROM monthly_totals WHERE (org_id, month, app_id, model_label) IN \
      (SELECT org_id, month, app_id, model_label FROM monthly_totals WHERE month < ?1 ORDER BY month LIMIT ?2)";
+pub(super) const PURGE_AUDIT: &str = "DELETE FROM audit_events WHERE (at, id) IN \
+     (SELECT at, id FROM audit_events WHERE at < ?1 ORDER BY at, id LIMIT ?2)";
 pub(super) const PURGE_REVOCATIONS: &str = "DELETE FROM revocations WHERE (kind, id) IN \
      (SELECT kind, id FROM revocations WHERE expires_at < ?1 ORDER BY expires_at LIMIT ?2)";
 pub(super) const PURGE_SECRETS: &str = "DELETE FROM sealed_secrets WHERE token_hash IN \

@@ -9,8 +9,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `pool` | opening, settings, transactions |
-//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `moving`, `maintenance` | the traits of the contract |
+//! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `moving`, `audit`, `maintenance` | the traits of the contract |
 
+mod audit;
 mod credentials;
 mod fallbacks;
 mod ledger;

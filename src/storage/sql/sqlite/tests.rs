@@ -4,17 +4,21 @@ use std::path::Path;
 
 use sqlx::{AssertSqlSafe, QueryBuilder, Row, Sqlite};
 
-use super::maintenance::{PURGE_DAYS, PURGE_FALLBACKS, PURGE_MONTHS, PURGE_REVOCATIONS, PURGE_SECRETS, PURGE_USAGE};
+use super::audit::{EVENTS_OF_ORG, EVERY_EVENT, SETTLE};
+use super::maintenance::{
+    PURGE_AUDIT, PURGE_DAYS, PURGE_FALLBACKS, PURGE_MONTHS, PURGE_REVOCATIONS, PURGE_SECRETS, PURGE_USAGE,
+};
 use super::profiles::{COMMON_PROFILES, PROFILES_OF_APP};
 use super::repricing::{EVERY_ORG, ONE_ORG};
 use super::totals::{EVERY_APP, ONE_SCOPE};
 use super::{SqliteStorage, ledger};
+use crate::domain::audit::{AuditAction, AuditActor, AuditEvent, AuditOutcome, AuditPosition};
 use crate::domain::ids::{OrgId, RequestId, Scope};
 use crate::domain::money::PicoUsd;
 use crate::domain::pricing::{Latency, PricingStatus, ServiceTier};
 use crate::domain::tokens::TokenCounts;
 use crate::domain::usage::{CallStatus, CostSource, RecordPricing, UsageRecord};
-use crate::storage::contract::{Maintenance, UsageLedger};
+use crate::storage::contract::{AuditTrail, Maintenance, UsageLedger};
 use crate::storage::sql::migrate;
 
 async fn storage(directory: &Path) -> SqliteStorage {
@@ -77,9 +81,11 @@ async fn no_statement_reads_a_whole_table() {
         PURGE_USAGE.to_owned(),
         PURGE_DAYS.to_owned(),
         PURGE_MONTHS.to_owned(),
+        PURGE_AUDIT.to_owned(),
         PURGE_REVOCATIONS.to_owned(),
         PURGE_SECRETS.to_owned(),
         PURGE_FALLBACKS.to_owned(),
+        SETTLE.to_owned(),
         EVERY_APP.to_owned(),
         PROFILES_OF_APP.to_owned(),
         COMMON_PROFILES.to_owned(),
@@ -119,6 +125,48 @@ async fn a_page_of_repriceable_records_starts_at_its_position_and_needs_no_sorti
         let [step] = &steps[..] else { panic!("{steps:?}") };
         assert_eq!(*step, format!("SEARCH usage_records USING INDEX usage_records_repriceable ({expected})"));
     }
+}
+
+#[tokio::test]
+async fn a_page_of_the_audit_trail_starts_at_its_position_and_needs_no_sorting() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = storage(directory.path()).await;
+    for (sql, expected) in [
+        (EVERY_EVENT, "sqlite_autoindex_audit_events_1 ((at,id)<(?,?))"),
+        (EVENTS_OF_ORG, "audit_events_by_org (org_id=? AND (at,id)<(?,?))"),
+    ] {
+        assert_eq!(plan(&storage, sql).await, [format!("SEARCH audit_events USING INDEX {expected}")]);
+    }
+}
+
+/// An upgrade keeps what is there and begins a trail.
+#[tokio::test]
+async fn a_store_from_before_the_audit_trail_has_one_after_its_migration() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = SqliteStorage::open(&directory.path().join("keeper.db")).await.unwrap();
+    let before = migrate::sqlite::runner().set_target(refinery::Target::Version(4));
+    let mut transaction = storage.write().await.unwrap();
+    assert_eq!(migrate::sqlite::run(&mut transaction, &before).await.unwrap(), 4);
+    transaction.commit().await.unwrap();
+    storage.record_usage(&[record(1)]).await.unwrap();
+    assert!(storage.audit_events(None, None, 1).await.is_err());
+    assert_eq!(storage.migrate().await.unwrap(), 1);
+    assert_eq!(storage.audit_events(None, None, 1).await.unwrap(), []);
+    let event = AuditEvent {
+        position: AuditPosition { at: jiff::Timestamp::UNIX_EPOCH, id: uuid::Uuid::nil() },
+        actor: AuditActor::Operator,
+        action: AuditAction::UsageRepriced,
+        outcome: AuditOutcome::Succeeded,
+        target: None,
+        subject: None,
+        before: None,
+        after: None,
+        request_id: "r".to_owned(),
+        address: None,
+    };
+    storage.append_audit(&event).await.unwrap();
+    assert_eq!(storage.audit_events(None, None, 2).await.unwrap(), [event]);
+    assert!(storage.usage(record(1).org_id, &record(1).app_id, record(1).request_id).await.unwrap().is_some());
 }
 
 /// An upgrade meets records of which nobody noted whether the time to live of their cache writes was reported.

@@ -22,7 +22,8 @@ async fn what_expired_counts_as_gone_although_it_is_still_there() {
     let client_id = ClientId::of(org_scope());
     let revoked = async || storage.token_state(&client_id, Uuid::nil(), Uuid::from_u128(1)).await.unwrap().revoked;
     let purge = async |now| {
-        let retention = Retention { now, usage_before: noon_plus(-1_000_000), totals_before: day("2025-01-01") };
+        let before = noon_plus(-1_000_000);
+        let retention = Retention { now, usage_before: before, totals_before: day("2025-01-01"), audit_before: before };
         assert_eq!(storage.purge(&retention, 100).await.unwrap(), 0);
     };
     let items = (room.keys(Table::Config).await, room.keys(Table::Totals).await);

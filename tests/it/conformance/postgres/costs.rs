@@ -2,22 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use bedrock_cost_keeper::domain::audit::{AuditOutcome, AuditPosition};
 use bedrock_cost_keeper::domain::ids::ClientId;
 use bedrock_cost_keeper::domain::usage::UsageRecord;
 use bedrock_cost_keeper::storage::sql::PostgresStorage;
 use bedrock_cost_keeper::storage::{
-    Breakdown, Credentials, DailyTotalKey, Fallbacks, Maintenance, PostgresOptions, Profiles, RepriceFilter,
-    RepricePosition, Repricing, Retention, Revocation, Tenants, UsageLedger,
+    AuditTrail, Breakdown, Credentials, DailyTotalKey, Fallbacks, Maintenance, PostgresOptions, Profiles,
+    RepriceFilter, RepricePosition, Repricing, Retention, Revocation, Tenants, UsageLedger,
 };
 use jiff::Timestamp;
 use sqlx::{Connection as _, PgConnection};
 use uuid::Uuid;
 
 use super::{Database, run, until};
+use crate::conformance::audit::event;
 use crate::conformance::repricing::{correction, priced};
 use crate::support::samples::{
-    acme, app, app_id, app_scope, client, day, label, noon, noon_plus, org, org_scope, profile, request_id, state,
-    usage,
+    acme, app, app_id, app_scope, client, day, label, noon, noon_plus, org, org_id, org_scope, profile, request_id,
+    state, usage,
 };
 
 /// An organization of 400 applications with usage on 60 days, of which some is unpriced, and 5000 other organizations.
@@ -41,6 +43,9 @@ const FILL: &str = "
               UNION ALL VALUES ('2025-12'), ('2026-01')) p,
         (SELECT '' AS app UNION ALL SELECT 'app' || n FROM generate_series(1, 400) n) a,
         (VALUES ('premium'), ('economy')) l (label);
+    INSERT INTO audit_events SELECT 1700000000000 + n, md5(n::text)::uuid,
+        CASE WHEN n % 3 = 0 THEN NULL WHEN n % 300 = 1 THEN $ORG ELSE md5((n % 500)::text)::uuid END, NULL, 'anonymous', NULL,
+        'login_refused', 'refused', NULL, NULL, NULL, 'r', NULL FROM generate_series(1, 30000) n;
     ANALYZE;
 ";
 
@@ -177,12 +182,33 @@ async fn no_operation_reads_more_than_it_needs_however_much_there_is() {
         let found = s.repriceable(&filter, None, 1).await.unwrap();
         s.reprice_usage(&[correction(&found[0], &priced(7))], noon()).await.unwrap()
     });
+    measure!("an event of the audit trail", at most 4, |s| {
+        s.append_audit(&event(0, fresh())).await.unwrap();
+    });
+    measure!("the outcome of an event", at most 4, |s| {
+        let event = event(1, fresh());
+        s.append_audit(&event).await.unwrap();
+        assert!(s.settle_audit(event.position, Some(acme()), AuditOutcome::Refused).await.unwrap());
+    });
+    let middle = AuditPosition { at: Timestamp::from_millisecond(1_700_000_020_000).unwrap(), id: Uuid::nil() };
+    measure!("a page of the audit trail", at most 25, |s| {
+        assert_eq!(s.audit_events(None, Some(middle), 20).await.unwrap().len(), 20);
+    });
+    measure!("a page of an organization's audit trail", at most 25, |s| {
+        assert_eq!(s.audit_events(Some(acme()), Some(middle), 20).await.unwrap().len(), 20);
+    });
+    measure!("an audit trail that nobody has", at most 4, |s| {
+        assert_eq!(s.audit_events(Some(org_id(7)), Some(middle), 20).await.unwrap().len(), 0);
+    });
     measure!("a purge that finds nothing", at most 8, |s| {
         let early = Timestamp::UNIX_EPOCH;
-        s.purge(&Retention { now: early, usage_before: early, totals_before: day("2025-01-01") }, 100).await.unwrap()
+        let totals_before = day("2025-01-01");
+        let retention = Retention { now: early, usage_before: early, totals_before, audit_before: early };
+        s.purge(&retention, 100).await.unwrap()
     });
     measure!("a purge of a batch", at most 400, |s| {
-        let retention = Retention { now: noon(), usage_before: noon(), totals_before: day("2025-12-03") };
+        let totals_before = day("2025-12-03");
+        let retention = Retention { now: noon(), usage_before: noon(), totals_before, audit_before: noon() };
         assert!(s.purge(&retention, 30).await.unwrap() >= 30);
     });
     let too_much: Vec<_> = costs.iter().filter(|(_, read, limit)| read.values().sum::<i64>() > *limit).collect();

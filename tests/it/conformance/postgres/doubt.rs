@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bedrock_cost_keeper::domain::audit::{AuditEvent, AuditOutcome};
 use bedrock_cost_keeper::domain::ids::ClientId;
 use bedrock_cost_keeper::storage::sql::PostgresStorage;
 use bedrock_cost_keeper::storage::{
-    Credentials, Fallbacks, Maintenance, PostgresOptions, RecordOutcome, TakenSecret, Tenants, UsageLedger,
+    AuditTrail, Credentials, Fallbacks, Maintenance, PostgresOptions, RecordOutcome, TakenSecret, Tenants, UsageLedger,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{Database, number};
+use crate::conformance::audit::{event, position};
 use crate::support::samples::{acme, client, day, noon, noon_plus, org, org_scope, sealed_client, state, usage};
 
 /// The whole word: transactions begin as READ COMMITTED.
@@ -161,5 +163,30 @@ async fn what_had_not_begun_to_commit_is_repeated_whatever_it_is() {
         storage.create_org(&org(acme()), &client(org_scope(), 1)).await.unwrap();
         assert_eq!(forgetful.forgotten(), times + 1);
         assert!(storage.delete_org(acme()).await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn an_event_whose_answer_is_lost_is_appended_once_and_an_outcome_is_left_to_the_caller() {
+    for (prepared_statements, append, settle) in [(true, "mark-of-the-event", "refused"), (false, COMMIT, COMMIT)] {
+        let database = Database::new().await;
+        let (storage, forgetful) = forgetful(&database, prepared_statements).await;
+        // Prepares the statements, so that the next messages are those that carry the values.
+        storage.append_audit(&event(-1, 1)).await.unwrap();
+        assert!(storage.settle_audit(position(-1, 1), Some(acme()), AuditOutcome::Succeeded).await.unwrap());
+
+        let marked = AuditEvent { subject: Some("mark-of-the-event".to_owned()), ..event(0, 1) };
+        forgetful.forget_the_answer_to(append);
+        storage.append_audit(&marked).await.unwrap();
+        assert_eq!(forgetful.forgotten(), 1, "and then it was repeated");
+        assert_eq!(storage.audit_events(None, Some(position(1, 0)), 10).await.unwrap().len(), 2);
+
+        forgetful.forget_the_answer_to(settle);
+        let settled = storage.settle_audit(marked.position, Some(acme()), AuditOutcome::Refused).await;
+        // A second attempt would say that somebody else had been first.
+        assert!(settled.as_ref().is_err_and(|error| error.is_transient()), "{settled:?}");
+        assert_eq!(forgetful.forgotten(), 2, "one attempt");
+        let expected = AuditEvent { outcome: AuditOutcome::Refused, ..marked };
+        assert_eq!(storage.audit_events(None, None, 1).await.unwrap(), [expected]);
     }
 }

@@ -136,7 +136,12 @@ async fn writers_of_every_kind_never_meet_a_deadlock_and_lose_nothing() {
                     let outcomes = storage.import_totals(acme(), &totals).await.unwrap();
                     assert!(!outcomes.contains(&TotalImport::Overflow));
                     let early = Timestamp::UNIX_EPOCH;
-                    let retention = Retention { now: early, usage_before: early, totals_before: day("2025-01-01") };
+                    let retention = Retention {
+                        now: early,
+                        usage_before: early,
+                        totals_before: day("2025-01-01"),
+                        audit_before: early,
+                    };
                     storage.purge(&retention, 100).await.unwrap();
                 }
             }

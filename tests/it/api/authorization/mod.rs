@@ -1,0 +1,6 @@
+//! Who may do what: every operation of the OpenAPI document, for every kind of caller.
+
+mod callers;
+mod matrix;
+mod order;
+mod table;
