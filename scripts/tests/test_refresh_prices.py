@@ -1,8 +1,6 @@
 """Tests of scripts/refresh-prices, on small maps written by hand."""
 
 import contextlib
-import importlib.machinery
-import importlib.util
 import io
 import json
 import subprocess
@@ -13,23 +11,11 @@ import unittest
 import zipfile
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parent.parent / "refresh-prices"
+from loading import SCRIPTS, load_script
 
+SCRIPT = SCRIPTS / "refresh-prices"
 
-def load_script():
-    loader = importlib.machinery.SourceFileLoader("refresh_prices", str(SCRIPT))
-    spec = importlib.util.spec_from_loader(loader.name, loader)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[loader.name] = module
-    writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        loader.exec_module(module)
-    finally:
-        sys.dont_write_bytecode = writes
-    return module
-
-
-script = load_script()
+script = load_script("refresh-prices")
 
 
 def fields(provider="bedrock_converse", **prices):
