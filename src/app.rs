@@ -154,8 +154,8 @@ impl App {
             body_limit_bytes: server.body_limit_bytes,
             read_timeout: server.read_timeout(),
             request_timeout: server.request_timeout(),
-            // Checked by the configuration; one that is no header value could never match an Origin either.
             trusted_proxies: server.trusted_networks(),
+            // Checked by the configuration; one that is no header value could never match an Origin either.
             cors_origins: server.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()).collect(),
             metrics_key: config.metrics.key.clone(),
             metrics_here: config.metrics.listen.is_none() || config.metrics.key.is_some(),
