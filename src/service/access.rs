@@ -118,12 +118,13 @@ impl ProvisioningAccess {
 }
 
 macro_rules! app_access {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* $name:ident $(, $by:ident)?) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub struct $name {
             org_id: OrgId,
             app_id: AppId,
+            $($by: Requester,)?
         }
 
         impl $name {
@@ -144,6 +145,14 @@ macro_rules! app_access {
             pub fn scope(&self) -> Scope {
                 Scope::app(self.org_id, self.app_id.clone())
             }
+
+            $(
+                /// Who asks.
+                #[must_use]
+                pub fn $by(&self) -> &Requester {
+                    &self.$by
+                }
+            )?
         }
     };
 }
@@ -160,39 +169,9 @@ app_access! {
     /// May read an application's inference profiles.
     ProfileReadAccess
 }
-
-/// May register and delete an application's inference profiles.
-#[derive(Debug, Clone)]
-pub struct ProfileWriteAccess {
-    org_id: OrgId,
-    app_id: AppId,
-    by: Requester,
-}
-
-impl ProfileWriteAccess {
-    /// The organization.
-    #[must_use]
-    pub fn org_id(&self) -> OrgId {
-        self.org_id
-    }
-
-    /// The application.
-    #[must_use]
-    pub fn app_id(&self) -> &AppId {
-        &self.app_id
-    }
-
-    /// The application as a scope.
-    #[must_use]
-    pub fn scope(&self) -> Scope {
-        Scope::app(self.org_id, self.app_id.clone())
-    }
-
-    /// Who asks.
-    #[must_use]
-    pub fn by(&self) -> &Requester {
-        &self.by
-    }
+app_access! {
+    /// May register and delete an application's inference profiles.
+    ProfileWriteAccess, by
 }
 
 /// May read spend of a scope.

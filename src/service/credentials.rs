@@ -87,11 +87,12 @@ fn instant_after(start: Timestamp, duration: SignedDuration) -> Result<Timestamp
 }
 
 impl Services {
-    /// Whether a tenant is registered, from the store itself and not from what this instance remembers of it.
+    /// The credential of a tenant, which it has as long as it is registered: from the store itself and not from what this
+    /// instance remembers of it.
     ///
     /// # Errors
-    /// [`ServiceError::NotFound`] where it is not.
-    pub(super) async fn has_client(&self, scope: &Scope) -> Result<ClientCredential> {
+    /// [`ServiceError::NotFound`] where it is not registered.
+    pub(super) async fn credential_of(&self, scope: &Scope) -> Result<ClientCredential> {
         let credential = self.storage.credential(&ClientId::of(scope.clone())).await?;
         credential.ok_or_else(|| not_registered(scope))
     }
@@ -156,7 +157,7 @@ impl Services {
             return Err(InvalidConfig::new("grace_period_hours", reason).into());
         }
         let client_id = ClientId::of(scope.clone());
-        let old = self.has_client(scope).await?;
+        let old = self.credential_of(scope).await?;
         let now = self.now();
         let old_secret_expires_at = instant_after(now, SignedDuration::from_hours(grace_period_hours))?;
         let (hash, sealed, issued) = self.new_secret(&client_id, delivery, now)?;
@@ -190,7 +191,7 @@ impl Services {
         token: &SecretString,
     ) -> Result<(ClientId, SecretString)> {
         let client_id = ClientId::of(scope.clone());
-        self.has_client(scope).await?;
+        self.credential_of(scope).await?;
         let hash = crypto::token_hash(token);
         let entry = Entry::new(AuditAction::SecretRetrieved, scope.clone());
         let taken = self.storage.take_secret(&client_id, &hash, self.now());
@@ -209,7 +210,7 @@ impl Services {
     /// # Errors
     /// [`ServiceError::NotFound`] where the tenant is not registered.
     pub async fn revoke_all_tokens(&self, access: &ProvisioningAccess, scope: &Scope) -> Result<()> {
-        let client_id = self.has_client(scope).await?.client_id;
+        let client_id = self.credential_of(scope).await?.client_id;
         let entry = Entry::new(AuditAction::TokensRevoked, scope.clone());
         let ended = self.storage.set_token_epoch(&client_id, self.random.uuid()?);
         match self.audited(access.by(), entry, ended, |ended| *ended).await?? {

@@ -289,7 +289,7 @@ impl Services {
     /// [`ServiceError::NotFound`].
     pub async fn delete_org(&self, access: &ProvisioningAccess, org_id: OrgId) -> Result<()> {
         let scope = Scope::org(org_id);
-        self.has_client(&scope).await?;
+        self.credential_of(&scope).await?;
         let config = self.storage.tenant(&scope).await?.map(|tenant| tenant.org.config);
         let entry = Entry::new(AuditAction::OrgDeleted, scope.clone()).states(config.as_ref(), None);
         match self
@@ -307,7 +307,7 @@ impl Services {
     /// [`ServiceError::NotFound`].
     pub async fn delete_app(&self, access: &ProvisioningAccess, org_id: OrgId, app_id: &AppId) -> Result<()> {
         let scope = Scope::app(org_id, app_id.clone());
-        self.has_client(&scope).await?;
+        self.credential_of(&scope).await?;
         let config = self.storage.tenant(&scope).await?.and_then(|tenant| tenant.app).map(|app| app.config);
         let entry = Entry::new(AuditAction::AppDeleted, scope.clone()).states(config.as_ref(), None);
         match self.audited(access.by(), entry, self.storage.delete_app(org_id, app_id), |deleted| *deleted).await?? {

@@ -12,10 +12,9 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::fixtures::Products;
+use crate::support::aws::{Imitation, answer, error, is_for};
 
 /// What happens to one request.
 #[derive(Debug, Clone)]
@@ -49,18 +48,16 @@ struct Behaviour {
 #[derive(Debug)]
 pub(super) struct PricingApi {
     pub(super) url: String,
+    _served: Imitation,
     behaviour: Arc<Mutex<Behaviour>>,
-    serving: JoinHandle<()>,
 }
 
 impl PricingApi {
     pub(super) async fn serving(products: Products) -> Self {
         let behaviour = Arc::new(Mutex::new(Behaviour { products, page: 100, ..Behaviour::default() }));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().route("/", post(get_products)).with_state(Arc::clone(&behaviour));
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, behaviour, serving }
+        let served = Imitation::serving(router).await;
+        Self { url: served.url.clone(), _served: served, behaviour }
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Behaviour) -> T) -> T {
@@ -101,29 +98,12 @@ impl PricingApi {
     }
 }
 
-impl Drop for PricingApi {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-fn answer(status: StatusCode, body: String) -> Response {
-    (status, [("content-type", "application/x-amz-json-1.1"), ("x-amzn-requestid", "test")], body).into_response()
-}
-
-fn error(kind: &str, message: &str) -> Response {
-    answer(StatusCode::BAD_REQUEST, json!({"__type": kind, "Message": message}).to_string())
-}
-
 async fn get_products(
     State(behaviour): State<Arc<Mutex<Behaviour>>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Infallible> {
-    let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap());
-    assert_eq!(header("content-type"), "application/x-amz-json-1.1");
-    assert!(header("authorization").starts_with("AWS4-HMAC-SHA256 Credential=AKIDTEST/"), "not signed");
-    if header("x-amz-target") != "AWSPriceListService.GetProducts" {
+    if !is_for("AWSPriceListService.GetProducts", &headers) {
         return Ok(error("UnknownOperationException", ""));
     }
     let request: Value = serde_json::from_slice(&body).unwrap();

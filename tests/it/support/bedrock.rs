@@ -13,9 +13,8 @@ use axum::routing::get;
 use bedrock_cost_keeper::aws::inference_profiles::BedrockProfiles;
 use bedrock_cost_keeper::config::BedrockConfig;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
+use super::aws::Imitation;
 use super::server::Setup;
 
 /// How a question is answered.
@@ -56,8 +55,7 @@ struct Script {
 /// The imitation. Ends with this value.
 pub(crate) struct Bedrock {
     script: Arc<Script>,
-    url: String,
-    serving: JoinHandle<()>,
+    imitation: Imitation,
 }
 
 impl Bedrock {
@@ -68,10 +66,7 @@ impl Bedrock {
             throttled: AtomicUsize::new(0),
         });
         let router = Router::new().route("/inference-profiles/{id}", get(reply)).with_state(Arc::clone(&script));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { script, url, serving }
+        Self { script, imitation: Imitation::serving(router).await }
     }
 
     pub(crate) fn answers(&self, answer: Answer) {
@@ -90,18 +85,12 @@ impl Bedrock {
     pub(crate) fn asked_by(&self, setup: &mut Setup, timeout: Duration) {
         let settings = BedrockConfig {
             enabled: true,
-            endpoint_url: Some(self.url.clone()),
+            endpoint_url: Some(self.imitation.url.clone()),
             timeout_ms: timeout.as_millis().try_into().unwrap(),
         };
         setup.config.aws.bedrock = settings.clone();
         let credentials = Credentials::new("AKIDTEST", "a test secret", None, None, "test");
         setup.profile_resolver = Some(Arc::new(BedrockProfiles::new(settings).with_credentials(credentials)));
-    }
-}
-
-impl Drop for Bedrock {
-    fn drop(&mut self) {
-        self.serving.abort();
     }
 }
 

@@ -1,6 +1,8 @@
 //! What tests share.
 
 #[cfg(feature = "aws")]
+pub(crate) mod aws;
+#[cfg(feature = "aws")]
 pub(crate) mod bedrock;
 pub(crate) mod client;
 pub(crate) mod faulty;

@@ -13,8 +13,8 @@ use axum::routing::post;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+
+use super::aws::{Imitation, answer, error, header, is_for};
 
 /// What is kept as one version of a secret.
 #[derive(Debug, Clone)]
@@ -43,18 +43,16 @@ struct Behaviour {
 #[derive(Debug)]
 pub(crate) struct SecretsManagerApi {
     pub(crate) url: String,
+    _served: Imitation,
     behaviour: Arc<Mutex<Behaviour>>,
-    serving: JoinHandle<()>,
 }
 
 impl SecretsManagerApi {
     pub(crate) async fn start() -> Self {
         let behaviour = Arc::new(Mutex::new(Behaviour::default()));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
         let router = Router::new().route("/", post(get_secret_value)).with_state(Arc::clone(&behaviour));
-        let serving = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-        Self { url, behaviour, serving }
+        let served = Imitation::serving(router).await;
+        Self { url: served.url.clone(), _served: served, behaviour }
     }
 
     /// Keeps a secret, without a version before.
@@ -84,31 +82,13 @@ impl SecretsManagerApi {
     }
 }
 
-impl Drop for SecretsManagerApi {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-fn answer(status: StatusCode, body: String) -> Response {
-    (status, [("content-type", "application/x-amz-json-1.1"), ("x-amzn-requestid", "test")], body).into_response()
-}
-
-fn error(kind: &str, message: &str) -> Response {
-    answer(StatusCode::BAD_REQUEST, json!({"__type": kind, "Message": message}).to_string())
-}
-
 async fn get_secret_value(State(behaviour): State<Arc<Mutex<Behaviour>>>, headers: HeaderMap, body: Bytes) -> Response {
-    let header = |name: &str| headers.get(name).map_or("", |value| value.to_str().unwrap());
-    assert_eq!(header("content-type"), "application/x-amz-json-1.1");
-    let signed = header("authorization");
-    assert!(signed.starts_with("AWS4-HMAC-SHA256 Credential=AKIDTEST/"), "not signed");
-    if header("x-amz-target") != "secretsmanager.GetSecretValue" {
+    if !is_for("secretsmanager.GetSecretValue", &headers) {
         return error("UnknownOperationException", "");
     }
     let request: Value = serde_json::from_slice(&body).unwrap();
     let (id, stage) = (request["SecretId"].as_str().unwrap(), request["VersionStage"].as_str().unwrap());
-    let region = signed.split('/').nth(2).unwrap().to_owned();
+    let region = header("authorization", &headers).split('/').nth(2).unwrap().to_owned();
     let kept = {
         let mut behaviour = behaviour.lock().unwrap();
         behaviour.asked.push((id.to_owned(), stage.to_owned(), region));
