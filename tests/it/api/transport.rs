@@ -111,12 +111,16 @@ async fn a_header_that_never_arrives_ends_the_connection() {
 
 #[tokio::test]
 async fn a_request_that_takes_too_long_is_a_timeout_and_its_submission_is_committed_all_the_same() {
-    let server = TestServer::with(|setup| setup.config.server.request_timeout_secs = 1).await;
+    let server = TestServer::with(|setup| setup.config.server.request_timeout_secs = 2).await;
     let chat = server.chat(json!({})).await;
-    let body = usage("00000000-0000-4000-8000-000000000001", "premium");
+    // Everything a submission reads is cached after the first, so the next waits at the gate and nowhere before it.
+    chat.post("/usage", &usage("00000000-0000-4000-8000-000000000000", "premium")).await.ok(202);
     server.store.close_gate();
+    let body = usage("00000000-0000-4000-8000-000000000001", "premium");
     chat.post("/usage", &body).await.error(408, "REQUEST_TIMEOUT");
+    server.store.record_called(2).await;
     server.store.open_gate();
+    server.store.record_ended(2).await;
     assert_eq!(chat.post("/usage", &body).await.ok(202)["duplicate"], true);
 }
 

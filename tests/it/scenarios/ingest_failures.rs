@@ -87,6 +87,7 @@ async fn a_client_that_goes_away_neither_loses_its_submission_nor_blocks_the_que
         // Dropped here: its connection is closed.
     }
     server.store.open_gate();
+    server.store.record_ended(1).await;
     let repeat = chat.post("/costs/batch", &batch).await.ok(207);
     let duplicates = repeat["results"].as_array().unwrap().iter().filter(|result| result["duplicate"] == true).count();
     assert_eq!(duplicates, 100, "it was committed");

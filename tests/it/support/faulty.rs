@@ -71,6 +71,7 @@ pub(crate) struct FaultyStore {
     read_fault: Mutex<Option<Fault>>,
     gate_open: watch::Sender<bool>,
     record_calls: watch::Sender<usize>,
+    record_ends: watch::Sender<usize>,
     pages: AtomicUsize,
     largest_page: AtomicUsize,
     credential_calls: Mutex<Vec<&'static str>>,
@@ -87,6 +88,7 @@ impl FaultyStore {
             read_fault: Mutex::default(),
             gate_open: watch::Sender::new(true),
             record_calls: watch::Sender::new(0),
+            record_ends: watch::Sender::new(0),
             pages: AtomicUsize::new(0),
             largest_page: AtomicUsize::new(0),
             credential_calls: Mutex::default(),
@@ -130,8 +132,13 @@ impl FaultyStore {
 
     /// Returns once `record_usage` was called this often.
     pub(crate) async fn record_called(&self, times: usize) {
-        let mut calls = self.record_calls.subscribe();
-        tokio::time::timeout(PATIENCE, calls.wait_for(|calls| *calls >= times)).await.expect("it is called").unwrap();
+        reached(&self.record_calls, times).await;
+    }
+
+    /// Returns once this many calls of `record_usage` have come to their end. Stores may commit several calls at
+    /// once: who repeats a submission whose answer was not awaited waits for this first.
+    pub(crate) async fn record_ended(&self, times: usize) {
+        reached(&self.record_ends, times).await;
     }
 
     /// How often `daily_totals` was called.
@@ -155,6 +162,12 @@ impl FaultyStore {
     }
 }
 
+/// Returns once a counter has come this far.
+async fn reached(counter: &watch::Sender<usize>, times: usize) {
+    let mut counter = counter.subscribe();
+    tokio::time::timeout(PATIENCE, counter.wait_for(|count| *count >= times)).await.expect("it gets there").unwrap();
+}
+
 #[async_trait]
 impl UsageLedger for FaultyStore {
     fn ingest_limits(&self) -> IngestLimits {
@@ -164,14 +177,15 @@ impl UsageLedger for FaultyStore {
     async fn record_usage(&self, records: &[UsageRecord]) -> Result<Vec<RecordOutcome>> {
         self.record_calls.send_modify(|calls| *calls += 1);
         self.gate_open.subscribe().wait_for(|open| *open).await.unwrap();
-        match self.take_record_fault() {
+        let outcomes = match self.take_record_fault() {
             None => self.inner.record_usage(records).await,
             Some(Fault::AnswerLost) => {
-                self.inner.record_usage(records).await?;
-                Err(Fault::AnswerLost.error())
+                self.inner.record_usage(records).await.and_then(|_| Err(Fault::AnswerLost.error()))
             }
             Some(fault) => Err(fault.error()),
-        }
+        };
+        self.record_ends.send_modify(|ends| *ends += 1);
+        outcomes
     }
 
     async fn usage(&self, org_id: OrgId, app_id: &AppId, request_id: RequestId) -> Result<Option<UsageRecord>> {
