@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 pub use self::keys::{ConfiguredKeys, secret_store};
 
+use crate::api::router::router_with;
 use crate::api::{ApiSettings, ApiState, middleware, router};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -172,6 +173,11 @@ impl App {
     /// The HTTP service.
     pub fn router(&self) -> Router {
         router(&self.state)
+    }
+
+    /// The HTTP service with further, undocumented routes: for benchmarks.
+    pub fn router_with(&self, further: Router<ApiState>) -> Router {
+        router_with(&self.state, further)
     }
 
     /// The HTTP service, with errors of one form also for what is no request.

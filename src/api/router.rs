@@ -130,9 +130,15 @@ pub fn documented_routes() -> OpenApiRouter<ApiState> {
 
 /// The whole HTTP service.
 pub fn router(state: &ApiState) -> Router {
+    router_with(state, Router::new())
+}
+
+/// The whole HTTP service, and further routes that the document does not have. They are surrounded by the same layers,
+/// so that a benchmark can tell what the others cost besides.
+pub fn router_with(state: &ApiState, further: Router<ApiState>) -> Router {
     let (mut routes, document) = documented_routes().split_for_parts();
     let query_operations = QueryOperations::of(&document);
-    routes = routes.merge(openapi::routes(&openapi::finish(document)));
+    routes = routes.merge(openapi::routes(&openapi::finish(document))).merge(further);
     let settings = &state.settings;
     let mut service = routes
         .fallback(|| async { ApiError::of_status(StatusCode::NOT_FOUND).into_response() })
