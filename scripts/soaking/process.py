@@ -1,6 +1,7 @@
 """The service as a process of its own, on loopback and in a directory of its own."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -42,9 +43,10 @@ class Service:
         try:
             async with asyncio.timeout(START_SECS):
                 while line := await self.process.stdout.readline():
-                    text = line.decode().strip()
-                    if text.startswith("API "):
-                        self.port = int(text.rsplit(":", 1)[1].split("/")[0])
+                    # With the log in JSON, the greeting is one line of JSON too.
+                    said = json.loads(line)
+                    if "api" in said:
+                        self.port = int(said["api"].rsplit(":", 1)[1].split("/")[0])
                         break
                 else:
                     raise Broken(f"the service ended before it served; see {self.log}")

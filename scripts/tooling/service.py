@@ -1,5 +1,6 @@
 """The service under test: the binary, on an empty directory and a free port of 127.0.0.1."""
 
+import json
 import os
 import secrets
 import subprocess
@@ -26,6 +27,14 @@ def environment(variables: dict[str, str] | None = None) -> dict[str, str]:
     """This process's environment without the service's own variables, and with these."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COST_KEEPER_")}
     return {**kept, **(variables or {})}
+
+
+def address_in(line: str) -> str | None:
+    """Where the API is, by a line of the greeting, which is one line of JSON where the log is JSON."""
+    words = line.split()
+    if words[:1] == ["API"]:
+        return words[1]
+    return json.loads(line).get("api") if line.startswith('{"api"') else None
 
 
 class Service:
@@ -59,8 +68,8 @@ class Service:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             for line in self.said().splitlines():
-                if line.strip().startswith("API "):
-                    self.url = line.split()[1].removesuffix("/api/v1")
+                if api := address_in(line):
+                    self.url = api.removesuffix("/api/v1")
                     return self
             time.sleep(0.05)
         self.__exit__()

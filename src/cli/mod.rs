@@ -6,9 +6,11 @@ mod health;
 #[cfg(feature = "tls")]
 mod https;
 mod import;
+mod migrate;
 mod prices;
 mod reprice;
 mod serve;
+mod signals;
 mod table;
 mod tls;
 
@@ -26,7 +28,7 @@ use crate::api::openapi;
 use crate::app::{self, App, ConfiguredKeys, Parts};
 use crate::clock::{Clock, SystemClock};
 use crate::config::secrets::{self, ResolvedSecrets, Which};
-use crate::config::{Config, Loaded, Sources};
+use crate::config::{Config, Loaded, Sources, schema};
 use crate::demo;
 use crate::domain::pricing::PriceCatalog;
 use crate::ids::{Random, SystemRng};
@@ -65,7 +67,7 @@ enum Command {
     /// Serve the API (the default command)
     Serve(ServeArgs),
     /// Bring the store's schema to this version; safe to run twice and from several places at once
-    Migrate,
+    Migrate(migrate::MigrateArgs),
     /// Import organizations and applications from a YAML or JSON file, or everything from an export; idempotent
     Import(import::ImportArgs),
     /// Write configuration, credentials and totals as JSON lines, to import them into another store
@@ -101,6 +103,9 @@ struct ConfigArgs {
     /// Print a JSON file that can be loaded again, without secrets
     #[arg(long)]
     json: bool,
+    /// Print the JSON Schema of a configuration file instead, for editors and for checks before a start; reads nothing
+    #[arg(long, conflicts_with = "json")]
+    schema: bool,
 }
 
 /// Why a command failed: a sentence for a person.
@@ -133,7 +138,12 @@ fn run(cli: Cli) -> CommandResult {
             writeln!(std::io::stdout(), "{}", openapi::document().to_pretty_json()?)?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Demo(args) => runtime()?.block_on(demo::run(args)).map(|()| ExitCode::SUCCESS),
+        // It tidies up after itself when it is stopped.
+        Command::Demo(args) => multi_threaded()?.block_on(demo::run(args)).map(|()| ExitCode::SUCCESS),
+        Command::Config(args) if args.schema => {
+            writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&schema()?)?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Config(args) => {
             let loaded = load(cli.global, None)?;
             if args.json {
@@ -148,11 +158,11 @@ fn run(cli: Cli) -> CommandResult {
         Command::Serve(args) => {
             let loaded = load(cli.global, args.listen)?;
             logging::init(loaded.config.log.format, &loaded.config.log.level)?;
-            runtime()?.block_on(serve::run(&loaded, args.sample))
+            multi_threaded()?.block_on(serve::run(&loaded, args.sample))
         }
-        Command::Migrate => {
+        Command::Migrate(args) => {
             let (runtime, config) = prepare(cli.global, Which::Store)?;
-            runtime.block_on(migrate(&config))
+            runtime.block_on(migrate::run(&config, &args))
         }
         Command::Import(args) => {
             let (runtime, config) = prepare(cli.global, Which::All)?;
@@ -229,7 +239,14 @@ async fn ready_app(config: &Config) -> Result<App, CommandError> {
     Ok(app)
 }
 
+/// For a command that ends by itself.
 fn runtime() -> std::io::Result<Runtime> {
+    let runtime = multi_threaded()?;
+    signals::end_by_signals(&runtime)?;
+    Ok(runtime)
+}
+
+fn multi_threaded() -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
@@ -238,18 +255,6 @@ async fn open_store(config: &Config) -> Result<Arc<dyn Storage>, CommandError> {
     let storage =
         open(config.storage.url.expose(), &options).await.map_err(|error| format!("cannot open the store: {error}"))?;
     Ok(storage)
-}
-
-async fn migrate(config: &Config) -> CommandResult {
-    let storage = open_store(config).await?;
-    let steps = storage.migrate().await?;
-    storage.close().await;
-    match steps {
-        0 => println!("{} is up to date", config.storage.url),
-        1 => println!("{}: 1 migration applied", config.storage.url),
-        steps => println!("{}: {steps} migrations applied", config.storage.url),
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 /// An application over an open store, with the system's clock and randomness.

@@ -11,18 +11,19 @@ use std::time::Instant;
 use axum::Router;
 use axum::http::header;
 use axum::routing::get;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::signals::{StopSignal, StopSignals};
 use super::{CommandError, CommandResult, open_store, resolve_secrets, tls, wire, with_secrets};
 use crate::api::metrics::CONTENT_TYPE;
 use crate::app;
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::config::secrets::{self, PROVISIONING_KEY_FILE, ResolvedSecrets, Which};
-use crate::config::{Config, Loaded};
+use crate::config::{Config, Loaded, LogFormat};
 use crate::demo::sample;
 use crate::jobs::consolidation;
 use crate::jobs::price_refresh::{self, Schedule};
@@ -32,6 +33,7 @@ use crate::server::{ServerLimits, serve};
 use crate::service::Services;
 use crate::service::price_refresh::{RefreshPolicy, load};
 use crate::storage::{CacheLifetimes, CachedStorage, Storage};
+use crate::telemetry;
 
 /// How often old samples of histograms are folded away, as the exporter asks for.
 const METRICS_UPKEEP: std::time::Duration = std::time::Duration::from_secs(5);
@@ -60,7 +62,8 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
         true => Arc::new(CachedStorage::over(storage, CacheLifetimes::default())),
         false => storage,
     };
-    let metrics = PrometheusBuilder::new().install_recorder()?;
+    let metrics = telemetry::metrics::install()?;
+    metrics::gauge!("service_info", "version" => crate::api::public::VERSION, "store" => storage.backend()).set(1.0);
     let app = Arc::new(wire(config, &secrets, storage, Some(metrics.clone()))?);
     let sample = match with_sample {
         true => Some(sample::provision(&app.services).await?),
@@ -76,7 +79,11 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
         jobs.spawn(async move { tls.keep_current(interval, Arc::new(SystemClock), stopping).await });
     }
     let url = base_url(address, tls.is_some());
-    let mut greeting = greeting(&url, config, &secrets, started)?;
+    let mut greeting = match config.log.format {
+        LogFormat::Text => greeting(&url, config, &secrets, started)?,
+        // Who reads JSON collects what a container prints, and has no use for prose.
+        LogFormat::Json => ready_line(&url, config, started),
+    };
     if let Some(sample) = sample {
         writeln!(greeting, "{}", sample.instructions(&url, &key_expression(&secrets)))?;
     }
@@ -171,34 +178,6 @@ async fn keep_prices_fresh(config: &Config, services: &Arc<Services>, jobs: &Tas
     jobs.spawn(async move { price_refresh::run(&services, &*feed, policy, Schedule::default(), stopping).await });
 }
 
-/// What asked for a stop.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StopSignal {
-    /// SIGTERM: an orchestrator.
-    Terminate,
-    /// Ctrl-C: a person.
-    Interrupt,
-}
-
-/// SIGTERM and Ctrl-C.
-struct StopSignals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl StopSignals {
-    fn listen() -> std::io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
-    }
-
-    async fn next(&mut self) -> StopSignal {
-        tokio::select! {
-            _ = self.terminate.recv() => StopSignal::Terminate,
-            _ = self.interrupt.recv() => StopSignal::Interrupt,
-        }
-    }
-}
-
 fn limits(config: &Config) -> ServerLimits {
     ServerLimits {
         client_timeout: config.server.read_timeout(),
@@ -219,6 +198,20 @@ fn key_expression(secrets: &ResolvedSecrets) -> String {
         }
         _ => "$COST_KEEPER_KEY".to_owned(),
     }
+}
+
+/// The greeting as one line in the form of the log.
+fn ready_line(url: &str, config: &Config, started: Instant) -> String {
+    let line = json!({
+        "timestamp": SystemClock.now().to_string(),
+        "level": "INFO",
+        "message": format!("Bedrock Cost Keeper {} is ready", crate::api::public::VERSION),
+        "target": module_path!(),
+        "api": format!("{url}/api/v1"),
+        "store": config.storage.url.to_string(),
+        "started_in_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+    });
+    format!("{line}\n")
 }
 
 fn greeting(

@@ -23,16 +23,40 @@ pub const JWT_VERIFICATION_PUBLIC_KEYS: &str = "auth.jwt_verification_public_key
 pub(super) const MIN_SECRETS_REFRESH_SECS: u64 = 5;
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new(PROVISIONING_KEYS, Kind::Secrets),
-    Key::new(JWT_SECRET, Kind::Secret),
-    Key::new(JWT_PRIVATE_KEY, Kind::Secret),
-    Key::new(JWT_VERIFICATION_SECRETS, Kind::Secrets),
+    Key::new(PROVISIONING_KEYS, "Keys for provisioning (`X-API-Key`), any of which is accepted", Kind::Secrets),
+    Key::new(JWT_SECRET, "What access and refresh tokens are signed with, by HS256", Kind::Secret),
+    Key::new(JWT_PRIVATE_KEY, "An Ed25519 private key, what tokens are signed with instead, by EdDSA", Kind::Secret),
+    Key::new(
+        JWT_VERIFICATION_SECRETS,
+        "Earlier values of `auth.jwt_secret`, whose tokens are still accepted",
+        Kind::Secrets,
+    ),
     // Nothing secret, but somebody will put a private key here by mistake.
-    Key::new(JWT_VERIFICATION_PUBLIC_KEYS, Kind::Secrets),
-    Key::new("auth.secrets_refresh_secs", Kind::Int { min: 0, max: 86_400, unit: "seconds" }),
-    Key::new("auth.access_token_ttl_secs", Kind::Int { min: 60, max: 86_400, unit: "seconds" }),
-    Key::new("auth.refresh_token_ttl_secs", Kind::Int { min: 300, max: 90 * 86_400, unit: "seconds" }),
-    Key::new("auth.secret_retrieval_ttl_secs", Kind::Int { min: 60, max: 86_400, unit: "seconds" }),
+    Key::new(
+        JWT_VERIFICATION_PUBLIC_KEYS,
+        "Public keys of earlier values of `auth.jwt_private_key`, whose tokens are still accepted",
+        Kind::Secrets,
+    ),
+    Key::new(
+        "auth.secrets_refresh_secs",
+        "Time between reads of the keys of this section that are in files or in AWS Secrets Manager",
+        Kind::Int { min: 0, max: 86_400, unit: "seconds" },
+    ),
+    Key::new(
+        "auth.access_token_ttl_secs",
+        "Lifetime of an access token",
+        Kind::Int { min: 60, max: 86_400, unit: "seconds" },
+    ),
+    Key::new(
+        "auth.refresh_token_ttl_secs",
+        "Lifetime of a refresh token",
+        Kind::Int { min: 300, max: 90 * 86_400, unit: "seconds" },
+    ),
+    Key::new(
+        "auth.secret_retrieval_ttl_secs",
+        "Lifetime of a one-time token for retrieving a client secret",
+        Kind::Int { min: 60, max: 86_400, unit: "seconds" },
+    ),
 ];
 
 /// Keys and lifetimes. The secrets here are as configured; [`secrets::resolve`](super::secrets::resolve) checks them

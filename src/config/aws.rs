@@ -8,22 +8,33 @@ use super::aws_pricing::is_region;
 use super::key::{Key, Kind};
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("aws.bedrock.enabled", Kind::Bool),
+    Key::new(
+        "aws.bedrock.enabled",
+        "Whether `GetInferenceProfile` is asked which model is behind an `application-inference-profile`, on its first use",
+        Kind::Bool,
+    ),
     Key::new(
         "aws.bedrock.endpoint_url",
+        "Asked instead of the public endpoint of the profile's region, for example a VPC endpoint",
         Kind::Text {
             expected: "an address such as https://bedrock.us-east-1.amazonaws.com, without credentials",
             accepts: is_endpoint,
         },
     ),
     // Below the shortest usual time-out of a request, whose submission waits for it.
-    Key::new("aws.bedrock.timeout_ms", Kind::Int { min: 100, max: 10_000, unit: "milliseconds" }),
+    Key::new(
+        "aws.bedrock.timeout_ms",
+        "Time one question may take, repetitions included, and a submission waits for it",
+        Kind::Int { min: 100, max: 10_000, unit: "milliseconds" },
+    ),
     Key::new(
         "aws.secrets_manager.region",
+        "Region of the secrets that are given by name; an ARN says its own",
         Kind::Text { expected: "an AWS region, such as us-east-1", accepts: is_region },
     ),
     Key::new(
         "aws.secrets_manager.endpoint_url",
+        "Asked instead of the public endpoint of the region, for example a VPC endpoint",
         Kind::Text {
             expected: "an address such as https://secretsmanager.us-east-1.amazonaws.com, without credentials",
             accepts: is_endpoint,

@@ -5,13 +5,22 @@ use serde::{Deserialize, Serialize};
 use super::key::{Key, Kind};
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("pricing.aws.enabled", Kind::Bool),
-    Key::new("pricing.aws.region", Kind::Text { expected: "an AWS region, such as us-east-1", accepts: is_region }),
+    Key::new("pricing.aws.enabled", "Whether prices are fetched daily from the AWS Price List", Kind::Bool),
+    Key::new(
+        "pricing.aws.region",
+        "Region whose Pricing API is asked; it answers for all regions",
+        Kind::Text { expected: "an AWS region, such as us-east-1", accepts: is_region },
+    ),
     Key::new(
         "pricing.aws.endpoint_url",
+        "Another address of the Pricing API, such as a VPC endpoint",
         Kind::Text { expected: "http:// or https:// and a host, without credentials", accepts: is_endpoint },
     ),
-    Key::new("pricing.aws.max_cache_age_days", Kind::Int { min: 1, max: 3660, unit: "days" }),
+    Key::new(
+        "pricing.aws.max_cache_age_days",
+        "Time a fetched list stays in force while AWS cannot be reached",
+        Kind::Int { min: 1, max: 3660, unit: "days" },
+    ),
 ];
 
 /// The AWS Price List.

@@ -16,18 +16,27 @@ const REFRESH_INTERVAL: Kind = Kind::Int {
 pub(super) const KEYS: &[Key] = &[
     Key::new(
         "defaults.tight_mode_threshold_pct",
+        "Share of a quota from which a label is `TIGHT`",
         Kind::Int {
             min: *TIGHT_THRESHOLD_RANGE.start() as u64,
             max: *TIGHT_THRESHOLD_RANGE.end() as u64,
             unit: "percent",
         },
     ),
-    Key::new("defaults.sticky_fallback_enabled", Kind::Bool),
-    Key::new("defaults.exhausted_policy", Kind::Word(&["reject", "last"])),
-    Key::new("defaults.refresh_interval_normal_secs", REFRESH_INTERVAL),
-    Key::new("defaults.refresh_interval_tight_secs", REFRESH_INTERVAL),
+    Key::new(
+        "defaults.sticky_fallback_enabled",
+        "Whether a fallback sticks until the organization's midnight",
+        Kind::Bool,
+    ),
+    Key::new("defaults.exhausted_policy", "What happens when every label is exceeded", Kind::Word(&["reject", "last"])),
+    Key::new("defaults.refresh_interval_normal_secs", "Advised time between checks", REFRESH_INTERVAL),
+    Key::new("defaults.refresh_interval_tight_secs", "Advised time between checks while `TIGHT`", REFRESH_INTERVAL),
     // The same as `domain::tenant::SHARD_COUNTS`; a test compares them.
-    Key::new("defaults.agg_shard_count", Kind::IntOneOf(&[8, 16, 32, 64])),
+    Key::new(
+        "defaults.agg_shard_count",
+        "Counter shards of a new organization, fixed once it exists",
+        Kind::IntOneOf(&[8, 16, 32, 64]),
+    ),
 ];
 
 /// Defaults below every organization and application.

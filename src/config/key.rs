@@ -1,6 +1,7 @@
 //! What a key accepts: one table per section says it once, for reading, checking, messages and documentation.
 
 use figment::value::{Num, Value};
+use serde_json::json;
 
 /// Prefix of every environment variable that sets a key.
 pub const ENV_PREFIX: &str = "COST_KEEPER_";
@@ -12,6 +13,7 @@ pub(super) const ANY: &str = "*";
 #[derive(Debug, Clone, Copy)]
 pub struct Key {
     path: &'static str,
+    meaning: &'static str,
     kind: Kind,
 }
 
@@ -46,14 +48,20 @@ pub(super) enum Kind {
 }
 
 impl Key {
-    pub(super) const fn new(path: &'static str, kind: Kind) -> Self {
-        Self { path, kind }
+    pub(super) const fn new(path: &'static str, meaning: &'static str, kind: Kind) -> Self {
+        Self { path, meaning, kind }
     }
 
     /// Dotted path; a label is written `*`.
     #[must_use]
     pub fn path(&self) -> &'static str {
         self.path
+    }
+
+    /// What it is, in a few words. What it accepts is not among them.
+    #[must_use]
+    pub fn meaning(&self) -> &'static str {
+        self.meaning
     }
 
     /// The environment variable that sets it; a label is written `*`.
@@ -81,6 +89,30 @@ impl Key {
             Kind::Secret => "text (in a file, put it in quotes)".to_owned(),
             Kind::Secrets => "a list of texts (in a file, put each in quotes)".to_owned(),
         }
+    }
+
+    /// The JSON Schema of its value in a file. It knows the type, ranges and words; for texts of a form of their own it is
+    /// wider than [`accepts`](Self::accepts).
+    pub(super) fn schema(&self) -> serde_json::Map<String, serde_json::Value> {
+        // What stands in a file is as long as its reader says, but seldom may it be nothing.
+        let text = |accepts: fn(&str) -> bool| match accepts("") {
+            true => json!({"type": "string"}),
+            false => json!({"type": "string", "minLength": 1}),
+        };
+        let list = |items: serde_json::Value| json!({"type": "array", "items": items});
+        let schema = match self.kind {
+            Kind::Bool => json!({"type": "boolean"}),
+            Kind::Int { min, max, .. } => json!({"type": "integer", "minimum": min, "maximum": max}),
+            Kind::IntOneOf(numbers) => json!({"type": "integer", "enum": numbers}),
+            Kind::Word(words) => json!({"type": "string", "enum": words}),
+            Kind::Text { accepts, .. } | Kind::Url { accepts, .. } => text(accepts),
+            Kind::List { accepts, .. } => list(text(accepts)),
+            Kind::Secret => text(|_| true),
+            Kind::Secrets => list(text(|_| true)),
+        };
+        let mut schema = schema.as_object().cloned().unwrap_or_default();
+        schema.insert("description".to_owned(), format!("{}: {}", self.meaning, self.expected()).into());
+        schema
     }
 
     /// Reads the text of an environment variable or command-line override. What does not parse is kept as text,

@@ -14,11 +14,18 @@ use crate::domain::pricing::Rates;
 pub(super) const SECTION: &str = "labels";
 /// What a label may be called, for messages.
 pub(super) const LABEL_RULE: &str = "a label of 1 to 50 lower-case letters, digits, '_' or '-', starting with a letter";
+/// The same as a regular expression; JSON Schema has it.
+pub(super) const LABEL_PATTERN: &str = "^[a-z][a-z0-9_-]{0,49}$";
+/// What a label points at where its entry does not say it.
+pub(super) const DEFAULT_KIND: &str = "model";
+/// How a label is described where its entry does not say it.
+pub(super) const DEFAULT_DESCRIPTION: &str = "";
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("labels.*.kind", Kind::Word(&["model", "profile"])),
+    Key::new("labels.*.kind", "What the label points at", Kind::Word(&["model", "profile"])),
     Key::new(
         "labels.*.bedrock_model_id",
+        "What a client passes to Bedrock as `modelId`",
         Kind::Text {
             expected: "a Bedrock model id, or for a profile its ARN: 1 to 2048 visible ASCII characters",
             accepts: |text| (1..=2048).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic()),
@@ -26,16 +33,25 @@ pub(super) const KEYS: &[Key] = &[
     ),
     Key::new(
         "labels.*.description",
+        "Shown to people",
         Kind::Text {
             expected: "one line of at most 200 characters",
             accepts: |text| text.chars().count() <= 200 && !text.chars().any(char::is_control),
         },
     ),
-    Key::new("labels.*.prices.input_usd_micros_per_1m", PRICE),
-    Key::new("labels.*.prices.output_usd_micros_per_1m", PRICE),
-    Key::new("labels.*.prices.cache_read_usd_micros_per_1m", PRICE),
-    Key::new("labels.*.prices.cache_write_usd_micros_per_1m", PRICE),
-    Key::new("labels.*.prices.cache_write_1h_usd_micros_per_1m", PRICE),
+    Key::new("labels.*.prices.input_usd_micros_per_1m", "Uncached prompt tokens", PRICE),
+    Key::new("labels.*.prices.output_usd_micros_per_1m", "Generated tokens", PRICE),
+    Key::new("labels.*.prices.cache_read_usd_micros_per_1m", "Prompt tokens read from the cache", PRICE),
+    Key::new(
+        "labels.*.prices.cache_write_usd_micros_per_1m",
+        "Prompt tokens written to the cache for five minutes",
+        PRICE,
+    ),
+    Key::new(
+        "labels.*.prices.cache_write_1h_usd_micros_per_1m",
+        "Prompt tokens written to the cache for one hour",
+        PRICE,
+    ),
 ];
 
 /// The catalog as configured.

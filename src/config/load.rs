@@ -95,8 +95,8 @@ fn derived_values(tree: &Tree) -> Dict {
     for label in tree.names(&[labels::SECTION]) {
         // Only below what is a group: beside anything else there is no place for them.
         if tree.get(&[labels::SECTION, label]).is_some_and(|entry| entry.as_dict().is_some()) {
-            insert(&mut dict, &[labels::SECTION, label, "kind"], Value::from("model"));
-            insert(&mut dict, &[labels::SECTION, label, "description"], Value::from(""));
+            insert(&mut dict, &[labels::SECTION, label, "kind"], Value::from(labels::DEFAULT_KIND));
+            insert(&mut dict, &[labels::SECTION, label, "description"], Value::from(labels::DEFAULT_DESCRIPTION));
         }
     }
     dict

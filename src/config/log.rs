@@ -6,9 +6,10 @@ use tracing_subscriber::EnvFilter;
 use super::key::{Key, Kind};
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("log.format", Kind::Word(&["text", "json"])),
+    Key::new("log.format", "Form of a line", Kind::Word(&["text", "json"])),
     Key::new(
         "log.level",
+        "What is logged",
         Kind::Text {
             expected: "trace, debug, info, warn, error or off, or a list such as info,bedrock_cost_keeper::api=debug",
             accepts: is_filter,

@@ -12,7 +12,14 @@ use super::server::ADDRESS;
 /// The key that opens `/metrics` on the main listener.
 pub const METRICS_KEY: &str = "metrics.key";
 
-pub(super) const KEYS: &[Key] = &[Key::new("metrics.listen", ADDRESS), Key::new(METRICS_KEY, Kind::Secret)];
+pub(super) const KEYS: &[Key] = &[
+    Key::new(
+        "metrics.listen",
+        "A listener of its own for `/metrics`, without authentication, for a private network",
+        ADDRESS,
+    ),
+    Key::new(METRICS_KEY, "The key that opens `/metrics` on the main listener", Kind::Secret),
+];
 
 /// Who may read `/metrics`.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

@@ -14,11 +14,16 @@ pub(super) const PRICE: Kind = Kind::Int { min: 0, max: MAX_PRICE, unit: "micro-
 const CEILING: Kind = Kind::Int { min: 1, max: MAX_PRICE, unit: "micro-USD per 1M tokens" };
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("pricing.unknown_model", Kind::Word(&["unpriced", "ceiling"])),
-    Key::new("pricing.ceiling.input_usd_micros_per_1m", CEILING),
-    Key::new("pricing.ceiling.output_usd_micros_per_1m", CEILING),
+    Key::new(
+        "pricing.unknown_model",
+        "What becomes of usage of a model without a known price",
+        Kind::Word(&["unpriced", "ceiling"]),
+    ),
+    Key::new("pricing.ceiling.input_usd_micros_per_1m", "Every input-side token, cached or not", CEILING),
+    Key::new("pricing.ceiling.output_usd_micros_per_1m", "Generated tokens", CEILING),
     Key::new(
         "pricing.overrides",
+        "Prices of models that beat every other source",
         Kind::List { expected: price_overrides::EXPECTED, accepts: price_overrides::accepts },
     ),
 ];

@@ -13,18 +13,38 @@ const fn per_minute(unit: &'static str) -> Kind {
 }
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("rate_limits.enabled", Kind::Bool),
-    Key::new("rate_limits.token_per_minute", REQUESTS),
-    Key::new("rate_limits.refresh_per_minute", REQUESTS),
-    Key::new("rate_limits.revoke_per_minute", REQUESTS),
-    Key::new("rate_limits.provisioning_per_minute", REQUESTS),
-    Key::new("rate_limits.rotation_per_minute", REQUESTS),
-    Key::new("rate_limits.aggregates_per_minute", REQUESTS),
-    Key::new("rate_limits.model_selection_per_minute", REQUESTS),
-    Key::new("rate_limits.usage_per_minute", REQUESTS),
-    Key::new("rate_limits.batches_per_minute", REQUESTS),
-    Key::new("rate_limits.failed_logins_per_client_per_minute", ATTEMPTS),
-    Key::new("rate_limits.failed_logins_per_address_per_minute", ATTEMPTS),
+    Key::new("rate_limits.enabled", "Whether there are any limits, those of failed logins included", Kind::Bool),
+    Key::new("rate_limits.token_per_minute", "`POST /auth/token`, per client id", REQUESTS),
+    Key::new("rate_limits.refresh_per_minute", "`POST /auth/refresh`, per client", REQUESTS),
+    Key::new("rate_limits.revoke_per_minute", "`POST /auth/revoke`, per client", REQUESTS),
+    Key::new(
+        "rate_limits.provisioning_per_minute",
+        "Provisioning, import, repricing, the audit trail, fallback overrides and changes of inference profiles, per provisioning key",
+        REQUESTS,
+    ),
+    Key::new(
+        "rate_limits.rotation_per_minute",
+        "New secrets and the end of all tokens of a client, per provisioning key",
+        REQUESTS,
+    ),
+    Key::new("rate_limits.aggregates_per_minute", "Reading spend, per client or key", REQUESTS),
+    Key::new(
+        "rate_limits.model_selection_per_minute",
+        "Model selection, and reading labels and inference profiles, per client or key",
+        REQUESTS,
+    ),
+    Key::new("rate_limits.usage_per_minute", "Submissions of usage and costs, per client", REQUESTS),
+    Key::new("rate_limits.batches_per_minute", "Submissions in batches, per client", REQUESTS),
+    Key::new(
+        "rate_limits.failed_logins_per_client_per_minute",
+        "Failed token and refresh requests for one client id",
+        ATTEMPTS,
+    ),
+    Key::new(
+        "rate_limits.failed_logins_per_address_per_minute",
+        "Failed token and refresh requests from one address (IPv6: one /64), and apart from them wrong provisioning keys from one",
+        ATTEMPTS,
+    ),
 ];
 
 /// How many requests a caller may send, and how often it may fail to prove who it is. Of each instance.

@@ -10,13 +10,33 @@ const TEN_YEARS_OF_DAYS: u64 = 3660;
 
 pub(super) const KEYS: &[Key] = &[
     // Usage is accepted until 24 hours after its day; its deduplication key must outlive that window.
-    Key::new("retention.usage_days", Kind::Int { min: 3, max: TEN_YEARS_OF_DAYS, unit: "days" }),
+    Key::new(
+        "retention.usage_days",
+        "How long usage records and deduplication keys are kept",
+        Kind::Int { min: 3, max: TEN_YEARS_OF_DAYS, unit: "days" },
+    ),
     // A monthly quota needs the whole month.
-    Key::new("retention.daily_totals_days", Kind::Int { min: 32, max: TEN_YEARS_OF_DAYS, unit: "days" }),
+    Key::new(
+        "retention.daily_totals_days",
+        "How long daily totals are kept",
+        Kind::Int { min: 32, max: TEN_YEARS_OF_DAYS, unit: "days" },
+    ),
     // Who looks into an incident looks back by weeks.
-    Key::new("retention.audit_days", Kind::Int { min: 30, max: TEN_YEARS_OF_DAYS, unit: "days" }),
-    Key::new("retention.purge_interval_secs", Kind::Int { min: 10, max: 86_400, unit: "seconds" }),
-    Key::new("retention.purge_batch", Kind::Int { min: 1, max: 100_000, unit: "rows" }),
+    Key::new(
+        "retention.audit_days",
+        "How long events of the audit trail are kept",
+        Kind::Int { min: 30, max: TEN_YEARS_OF_DAYS, unit: "days" },
+    ),
+    Key::new(
+        "retention.purge_interval_secs",
+        "Time between purges",
+        Kind::Int { min: 10, max: 86_400, unit: "seconds" },
+    ),
+    Key::new(
+        "retention.purge_batch",
+        "What one step of a purge deletes",
+        Kind::Int { min: 1, max: 100_000, unit: "rows" },
+    ),
 ];
 
 /// How long data is kept and how it is purged.

@@ -51,7 +51,14 @@ macro_rules! secret_key {
     ($key:literal, $shape:ident, signs: $signs:literal, reloads: $reloads:literal, $put:expr) => {
         SecretKey {
             key: $key,
-            beside: [Key::new(concat!($key, "_file"), FILE), Key::new(concat!($key, "_aws_secret_id"), AWS_SECRET_ID)],
+            beside: [
+                Key::new(concat!($key, "_file"), concat!("Where `", $key, "` is instead"), FILE),
+                Key::new(
+                    concat!($key, "_aws_secret_id"),
+                    concat!("Where `", $key, "` is instead, in AWS Secrets Manager"),
+                    AWS_SECRET_ID,
+                ),
+            ],
             shape: Shape::$shape,
             signs: $signs,
             reloads: $reloads,

@@ -16,19 +16,45 @@ pub(super) const ADDRESS: Kind = Kind::Text {
 };
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new("server.listen", ADDRESS),
-    Key::new("server.request_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
-    Key::new("server.read_timeout_secs", Kind::Int { min: 1, max: 300, unit: "seconds" }),
-    Key::new("server.body_limit_bytes", Kind::Int { min: 1024, max: 64 * 1024 * 1024, unit: "bytes" }),
-    Key::new("server.max_connections", Kind::Int { min: 1, max: 65_536, unit: "connections" }),
-    Key::new("server.drain_delay_secs", Kind::Int { min: 0, max: 60, unit: "seconds" }),
-    Key::new("server.drain_timeout_secs", Kind::Int { min: 0, max: 300, unit: "seconds" }),
+    Key::new("server.listen", "Address of the API", ADDRESS),
+    Key::new(
+        "server.request_timeout_secs",
+        "Time a request may take before it is answered with 408",
+        Kind::Int { min: 1, max: 300, unit: "seconds" },
+    ),
+    Key::new(
+        "server.read_timeout_secs",
+        "Time the header, and then the body, of a request may take to arrive",
+        Kind::Int { min: 1, max: 300, unit: "seconds" },
+    ),
+    Key::new(
+        "server.body_limit_bytes",
+        "Longest request body; a longer one is answered with 413",
+        Kind::Int { min: 1024, max: 64 * 1024 * 1024, unit: "bytes" },
+    ),
+    Key::new(
+        "server.max_connections",
+        "Connections at once, of all clients together; further ones wait until one ends",
+        Kind::Int { min: 1, max: 65_536, unit: "connections" },
+    ),
+    Key::new(
+        "server.drain_delay_secs",
+        "Time after SIGTERM in which new connections are still taken while `/readyz` fails already",
+        Kind::Int { min: 0, max: 60, unit: "seconds" },
+    ),
+    Key::new(
+        "server.drain_timeout_secs",
+        "Time requests in flight get to finish after SIGTERM",
+        Kind::Int { min: 0, max: 300, unit: "seconds" },
+    ),
     Key::new(
         "server.cors_origins",
+        "Web origins that may call the API from a browser",
         Kind::List { expected: "an origin such as https://console.example.com, without a path", accepts: is_origin },
     ),
     Key::new(
         "server.trusted_proxies",
+        "Proxies whose `X-Forwarded-For` is believed",
         Kind::List {
             expected: "an IP address or network such as 10.0.0.0/8 or fd00::/8",
             accepts: |text| network(text).is_some(),

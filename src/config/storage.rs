@@ -13,12 +13,14 @@ use crate::storage::{DynamoDbOptions, PostgresOptions, StorageOptions};
 
 pub(super) const DATA_DIR_KEYS: &[Key] = &[Key::new(
     "data_dir",
+    "Directory of the embedded database and of created secrets, relative to the working directory",
     Kind::Text { expected: "the path of a directory", accepts: |text| !text.is_empty() && !text.contains('\0') },
 )];
 
 pub(super) const KEYS: &[Key] = &[
     Key::new(
         "storage.url",
+        "Where data is kept",
         // Which of these a build can open is said by `storage::open`.
         Kind::Url {
             expected: "the address of a store: sqlite://path/to.db, postgres://user@host/database or dynamodb://?region=…",
@@ -26,16 +28,25 @@ pub(super) const KEYS: &[Key] = &[
             show: redact_url,
         },
     ),
-    Key::new("storage.auto_migrate", Kind::Bool),
-    Key::new("storage.cache", Kind::Bool),
-    Key::new("storage.postgres.max_connections", Kind::Int { min: 1, max: 500, unit: "connections" }),
-    Key::new("storage.postgres.acquire_timeout_ms", TIMEOUT),
-    Key::new("storage.postgres.statement_timeout_ms", TIMEOUT),
-    Key::new("storage.postgres.prepared_statements", Kind::Bool),
-    Key::new("storage.dynamodb.attempt_timeout_ms", TIMEOUT),
-    Key::new("storage.dynamodb.operation_timeout_ms", TIMEOUT),
+    Key::new("storage.auto_migrate", "Whether `serve` brings the store to this version's schema by itself", Kind::Bool),
+    Key::new("storage.cache", "Whether a store shared by several instances is read through a cache", Kind::Bool),
+    Key::new(
+        "storage.postgres.max_connections",
+        "Most connections of this instance",
+        Kind::Int { min: 1, max: 500, unit: "connections" },
+    ),
+    Key::new("storage.postgres.acquire_timeout_ms", "Longest wait for a connection", TIMEOUT),
+    Key::new("storage.postgres.statement_timeout_ms", "Longest time of one attempt of an operation", TIMEOUT),
+    Key::new(
+        "storage.postgres.prepared_statements",
+        "Whether statements stay prepared on their connection",
+        Kind::Bool,
+    ),
+    Key::new("storage.dynamodb.attempt_timeout_ms", "Longest time of one attempt of a call", TIMEOUT),
+    Key::new("storage.dynamodb.operation_timeout_ms", "Longest time of a call with its retries", TIMEOUT),
     Key::new(
         "storage.dynamodb.tags",
+        "Tags of the tables that `migrate` creates",
         Kind::List { expected: "a tag such as team=platform", accepts: |text| tag(text).is_some() },
     ),
 ];

@@ -16,11 +16,19 @@ const FILE: Kind =
     Kind::Text { expected: "the path of a PEM file", accepts: |text| !text.is_empty() && !text.contains('\0') };
 
 pub(super) const KEYS: &[Key] = &[
-    Key::new(CERTIFICATE_FILE, FILE),
-    Key::new(PRIVATE_KEY_FILE, FILE),
-    Key::new("server.tls.reload_interval_secs", Kind::Int { min: 0, max: 86_400, unit: "seconds" }),
+    Key::new(CERTIFICATE_FILE, "Switches HTTPS on, together with `private_key_file`", FILE),
+    Key::new(PRIVATE_KEY_FILE, "The private key of the certificate in `certificate_file`", FILE),
+    Key::new(
+        "server.tls.reload_interval_secs",
+        "Time between looks whether the files were renewed",
+        Kind::Int { min: 0, max: 86_400, unit: "seconds" },
+    ),
     // Two years, the most that preload lists ask for.
-    Key::new("server.tls.hsts_max_age_secs", Kind::Int { min: 0, max: 63_072_000, unit: "seconds" }),
+    Key::new(
+        "server.tls.hsts_max_age_secs",
+        "Time browsers are told to insist on HTTPS, in `Strict-Transport-Security` of every answer over TLS",
+        Kind::Int { min: 0, max: 63_072_000, unit: "seconds" },
+    ),
 ];
 
 /// How the main listener speaks TLS. Without files it speaks plain HTTP.

@@ -49,7 +49,10 @@ pub async fn run(services: &Services, policy: PurgePolicy, stop: CancellationTok
         match purge(services, policy, &stop).await {
             Ok(0) => {}
             Ok(rows) => tracing::info!(rows, "data past its retention was deleted"),
-            Err(error) => tracing::warn!(%error, "deleting data past its retention failed; it is tried again later"),
+            Err(error) => {
+                metrics::counter!("purge_failures_total").increment(1);
+                tracing::warn!(%error, "deleting data past its retention failed; it is tried again later");
+            }
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -67,6 +70,7 @@ async fn purge(services: &Services, policy: PurgePolicy, stop: &CancellationToke
         if gone == 0 {
             break;
         }
+        metrics::counter!("purged_rows_total").increment(gone);
         total += gone;
         tokio::task::yield_now().await;
     }

@@ -63,6 +63,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) {
     let connections = Arc::new(Semaphore::new(limits.max_connections));
+    let limit = u32::try_from(limits.max_connections).unwrap_or(u32::MAX);
+    metrics::gauge!("http_connections_limit").set(f64::from(limit));
     let graceful = GracefulShutdown::new();
     let endpoint = endpoint.into();
     let shared = Arc::new(Shared {
@@ -90,14 +92,31 @@ pub async fn serve(
             tracing::debug!(%error, "TCP_NODELAY was refused");
         }
         let (shared, watcher) = (Arc::clone(&shared), graceful.watcher());
+        let counted = Counted::new();
         tokio::spawn(async move {
             connection(stream, peer, shared, watcher).await;
-            drop(room);
+            drop((counted, room));
         });
     }
     drop(listener);
     if tokio::time::timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!("some requests did not finish in time and were cut off");
+    }
+}
+
+/// A connection that is open, in the metrics.
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        metrics::gauge!("http_connections").increment(1.0);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!("http_connections").decrement(1.0);
     }
 }
 

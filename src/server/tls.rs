@@ -125,6 +125,7 @@ impl Tls {
     pub async fn keep_current(&self, interval: Option<Duration>, clock: Arc<dyn Clock>, stop: CancellationToken) {
         let mut seen = Seen { content: Ok(self.current.load().digest.clone()), warned_days: None };
         loop {
+            show_end(&self.current.load().certificate);
             seen.warn_of_end(&self.current.load().certificate, &*clock);
             let pause = interval.unwrap_or(DAILY);
             if tokio::time::timeout(pause, stop.cancelled()).await.is_ok() {
@@ -174,6 +175,13 @@ enum Look {
 
 /// How often the end of a certificate is looked at where files are not.
 const DAILY: Duration = Duration::from_secs(86_400);
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are floats; seconds since 1970 are far below 2^52")]
+fn show_end(certificate: &Certificate) {
+    if let Some(not_after) = certificate.not_after {
+        metrics::gauge!("tls_certificate_expires_timestamp_seconds").set(not_after.as_second() as f64);
+    }
+}
 
 /// What was logged already.
 struct Seen {

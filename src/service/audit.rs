@@ -74,7 +74,10 @@ impl Services {
         };
         match self.storage.append_audit(&event).await {
             Ok(()) => Ok(Announced(event)),
-            Err(error) => Err(ServiceError::Unavailable(format!("the audit trail cannot be written: {error}"))),
+            Err(error) => {
+                metrics::counter!("audit_write_failures_total").increment(1);
+                Err(ServiceError::Unavailable(format!("the audit trail cannot be written: {error}")))
+            }
         }
     }
 
@@ -86,6 +89,7 @@ impl Services {
                 tracing::warn!(event_id = %event.position.id, "an audit event to be settled is not there, or was settled");
             }
             Err(error) => {
+                metrics::counter!("audit_write_failures_total").increment(1);
                 tracing::warn!(%error, event_id = %event.position.id, "an audit event could not be settled; it stays pending");
             }
         }
@@ -168,6 +172,8 @@ fn log(event: &AuditEvent) {
             )
         };
     }
+    let (action, outcome) = (event.action.to_string(), event.outcome.to_string());
+    metrics::counter!("audit_events_total", "action" => action, "outcome" => outcome).increment(1);
     if is_suspicious(event) { line!(warn) } else { line!(info) }
 }
 

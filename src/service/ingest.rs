@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::ServiceError;
+use crate::domain::pricing::PricingStatus;
 use crate::domain::usage::UsageRecord;
 use crate::storage::{IngestLimits, RecordOutcome, Storage, StorageError};
 
@@ -27,7 +28,27 @@ struct Job {
     records: Vec<UsageRecord>,
     reply: oneshot::Sender<Result<Vec<RecordOutcome>, StorageError>>,
     /// Room in the queue, given back once the job is answered.
-    _room: OwnedSemaphorePermit,
+    _room: Room,
+}
+
+/// Places in the queue, as the metrics show them.
+struct Room(OwnedSemaphorePermit);
+
+impl Room {
+    fn new(permits: OwnedSemaphorePermit) -> Self {
+        metrics::gauge!("ingest_queue_submissions").increment(in_gauge(permits.num_permits()));
+        Self(permits)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        metrics::gauge!("ingest_queue_submissions").decrement(in_gauge(self.0.num_permits()));
+    }
+}
+
+fn in_gauge(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Handle to the queue.
@@ -44,10 +65,12 @@ impl Ingest {
     #[must_use]
     pub fn start(storage: Arc<dyn Storage>, capacity: usize) -> Self {
         let (sender, receiver) = mpsc::unbounded_channel();
+        let capacity = capacity.clamp(100, Semaphore::MAX_PERMITS);
+        metrics::gauge!("ingest_queue_capacity").set(in_gauge(capacity));
         // The semaphore bounds the channel: nothing is sent without room for every record of the job.
         let ingest = Self {
             jobs: sender,
-            room: Arc::new(Semaphore::new(capacity.clamp(100, Semaphore::MAX_PERMITS))),
+            room: Arc::new(Semaphore::new(capacity)),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -72,7 +95,9 @@ impl Ingest {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(wanted).map_err(|_| refused("the ingest queue is full"))?;
         let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job { records, reply, _room: room }).map_err(|_| refused("the service is shutting down"))?;
+        self.jobs
+            .send(Job { records, reply, _room: Room::new(room) })
+            .map_err(|_| refused("the service is shutting down"))?;
         match answer.await {
             Ok(outcome) => Ok(outcome?),
             Err(_) => Err(ServiceError::Unavailable("the commit was given up".to_owned())),
@@ -179,5 +204,21 @@ async fn record(storage: &dyn Storage, records: &[UsageRecord]) -> Result<Vec<Re
     if outcomes.len() != records.len() {
         return Err(StorageError::Corrupt("the store answered another number of outcomes than records".to_owned()));
     }
+    count(records, &outcomes);
     Ok(outcomes)
+}
+
+fn count(records: &[UsageRecord], outcomes: &[RecordOutcome]) {
+    for (record, outcome) in records.iter().zip(outcomes) {
+        let word = match outcome {
+            RecordOutcome::Accepted(_) => "accepted",
+            RecordOutcome::Duplicate(..) => "duplicate",
+            RecordOutcome::Conflict => "conflict",
+            RecordOutcome::Overflow => "overflow",
+        };
+        metrics::counter!("submissions_total", "outcome" => word).increment(1);
+        if word == "accepted" && record.pricing.status == PricingStatus::Unpriced {
+            metrics::counter!("submissions_unpriced_total").increment(1);
+        }
+    }
 }

@@ -101,7 +101,10 @@ impl Services {
             });
             let (index, reason, advance) = match decision {
                 Decision::Recommend { index, reason, advance } => (index, reason, advance),
-                Decision::Exhausted => return Err(exhausted(access, &effective, day, &labels)?),
+                Decision::Exhausted => {
+                    count("exhausted");
+                    return Err(exhausted(access, &effective, day, &labels)?);
+                }
             };
             if let Some(next) = advance {
                 match self.storage.swap_fallback(&owner, day, &next, expires_at).await? {
@@ -121,6 +124,7 @@ impl Services {
             }
             let entry = labels.get(index).and_then(|(label, _)| known.get(label)).map(Cow::into_owned);
             let entry = entry.ok_or_else(|| ServiceError::Internal("a recommendation without meaning".to_owned()))?;
+            count(result_of(&reason));
             let age = Age { checked_at, data_lag_secs };
             return self.recommendation(effective, day, age, labels, index, entry, reason, fallback.as_ref());
         }
@@ -166,6 +170,21 @@ impl Services {
             day,
             checked_at,
         })
+    }
+}
+
+fn count(result: &'static str) {
+    metrics::counter!("model_selections_total", "result" => result).increment(1);
+}
+
+/// A fixed word, without the label: metrics name nobody's labels.
+fn result_of(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Normal => "normal",
+        Reason::QuotaExceeded(_) => "moved",
+        Reason::StickyFallback => "sticky",
+        Reason::ManualOverride => "manual",
+        Reason::AllQuotasExceeded => "all_exceeded",
     }
 }
 

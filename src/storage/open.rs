@@ -47,6 +47,21 @@ pub async fn open(url: &str, options: &StorageOptions) -> Result<Arc<dyn Storage
     }
 }
 
+/// What [`migrate`](crate::storage::Maintenance::migrate) makes in the store a URL names, in the language of that store:
+/// SQL, or DynamoDB's tables as JSON. Opens nothing and asks nobody.
+///
+/// # Errors
+/// [`OpenError`], which says what to change.
+pub fn planned_schema(url: &str, options: &StorageOptions) -> Result<String, OpenError> {
+    let (scheme, rest) = url.split_once("://").ok_or(OpenError::UnknownScheme)?;
+    match scheme {
+        "sqlite" => sqlite_path(rest).and_then(|_| sqlite_schema()),
+        "postgres" | "postgresql" => postgres_schema(),
+        "dynamodb" => dynamodb_schema(rest, options),
+        _ => Err(OpenError::UnknownScheme),
+    }
+}
+
 fn sqlite_path(rest: &str) -> Result<&str, OpenError> {
     if rest.is_empty() {
         return Err(OpenError::InvalidPath("the path is missing"));
@@ -68,6 +83,16 @@ async fn open_sqlite(path: &str) -> Result<Arc<dyn Storage>, OpenError> {
     Ok(Arc::new(super::sql::SqliteStorage::open(path.as_ref()).await?))
 }
 
+#[cfg(feature = "sqlite")]
+fn sqlite_schema() -> Result<String, OpenError> {
+    Ok(super::sql::migrate::sqlite::script())
+}
+
+#[cfg(not(feature = "sqlite"))]
+fn sqlite_schema() -> Result<String, OpenError> {
+    Err(OpenError::NotBuilt("sqlite"))
+}
+
 #[cfg(not(feature = "sqlite"))]
 async fn open_sqlite(_: &str) -> Result<Arc<dyn Storage>, OpenError> {
     Err(OpenError::NotBuilt("sqlite"))
@@ -82,6 +107,16 @@ async fn open_postgres(url: &str, options: &StorageOptions) -> Result<Arc<dyn St
     Ok(Arc::new(storage))
 }
 
+#[cfg(feature = "postgres")]
+fn postgres_schema() -> Result<String, OpenError> {
+    Ok(super::sql::migrate::postgres::script())
+}
+
+#[cfg(not(feature = "postgres"))]
+fn postgres_schema() -> Result<String, OpenError> {
+    Err(OpenError::NotBuilt("postgres"))
+}
+
 #[cfg(not(feature = "postgres"))]
 async fn open_postgres(_: &str, _: &StorageOptions) -> Result<Arc<dyn Storage>, OpenError> {
     Err(OpenError::NotBuilt("postgres"))
@@ -91,6 +126,16 @@ async fn open_postgres(_: &str, _: &StorageOptions) -> Result<Arc<dyn Storage>, 
 async fn open_dynamodb(rest: &str, options: &StorageOptions) -> Result<Arc<dyn Storage>, OpenError> {
     let opened = super::dynamodb::DynamoDbStorage::open(rest, &options.dynamodb).await;
     Ok(Arc::new(opened.map_err(|error| OpenError::InvalidUrl(error.to_string()))?))
+}
+
+#[cfg(feature = "dynamodb")]
+fn dynamodb_schema(rest: &str, options: &StorageOptions) -> Result<String, OpenError> {
+    super::dynamodb::planned(rest, &options.dynamodb).map_err(|error| OpenError::InvalidUrl(error.to_string()))
+}
+
+#[cfg(not(feature = "dynamodb"))]
+fn dynamodb_schema(_: &str, _: &StorageOptions) -> Result<String, OpenError> {
+    Err(OpenError::NotBuilt("dynamodb"))
 }
 
 #[cfg(not(feature = "dynamodb"))]

@@ -28,3 +28,4 @@ mod prices;
 mod process;
 mod scenarios;
 mod support;
+mod version;

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::config::{Credentials, Region};
 use super::address::{Address, InvalidUrl};
 use super::capacity::ConsumedCapacity;
 use super::consolidation::ConsolidationMemory;
-use super::tables::Tables;
+use super::tables::{Plan, Tables};
 use super::watermark::Watermark;
 use crate::storage::options::DynamoDbOptions;
 
@@ -30,8 +30,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct DynamoDbStorage {
     pub(super) client: Client,
     pub(super) tables: Tables,
+    pub(super) plan: Plan,
     pub(super) options: DynamoDbOptions,
-    pub(super) ttl: bool,
     pub(super) watermark: Watermark,
     pub(super) capacity: ConsumedCapacity,
     pub(super) consolidation: ConsolidationMemory,
@@ -81,11 +81,12 @@ impl DynamoDbStorage {
                 "no region: add ?region=… to the URL, or set AWS_REGION or the region of the AWS profile".to_owned(),
             ));
         }
+        let tables = Tables::new(&address.table_prefix);
         Ok(Self {
             client: Client::new(&config),
-            tables: Tables::new(&address.table_prefix),
+            plan: Plan { tables: tables.clone(), ttl: address.ttl, tags: options.tags.clone() },
+            tables,
             options: options.clone(),
-            ttl: address.ttl,
             watermark: Watermark::default(),
             capacity: ConsumedCapacity::default(),
             consolidation: ConsolidationMemory::default(),

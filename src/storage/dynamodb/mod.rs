@@ -11,7 +11,7 @@
 //! |---|---|
 //! | `address` | `storage.url` taken apart |
 //! | `connect` | [`DynamoDbStorage`] and its client |
-//! | `tables` | the four tables, in one place |
+//! | `tables` | the four tables, in one place: what they are like, for `migrate` and to be printed |
 //! | `schema` | making them, and how far they are |
 //! | `keys`, `ledger_keys` | every key pattern |
 //! | `attributes`, `counters`, `usage_items` | attribute values, written and read |
@@ -69,4 +69,5 @@ mod writes;
 pub use address::InvalidUrl;
 pub use capacity::ConsumedCapacity;
 pub use connect::DynamoDbStorage;
-pub use tables::{Table, TableDefinition, Tables};
+pub(crate) use tables::planned;
+pub use tables::{KeyAttribute, KeyElement, Table, TableProperties, TableTag, Tables, TimeToLive};

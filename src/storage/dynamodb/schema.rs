@@ -17,7 +17,7 @@ use super::attributes::{item, n, number};
 use super::connect::DynamoDbStorage;
 use super::error::{NO_TABLE, TABLE_IN_USE, code, incomplete, is_passing, translate_in};
 use super::keys;
-use super::tables::Table;
+use super::tables::{Table, TableProperties, TimeToLive};
 use super::writes::{Commit, Step};
 use crate::storage::contract::{Result, SchemaStatus};
 use crate::storage::error::StorageError;
@@ -71,8 +71,8 @@ impl DynamoDbStorage {
         }
         for table in Table::ALL {
             self.wait_until_active(table, deadline).await?;
-            if self.ttl {
-                self.enable_ttl(table, deadline).await?;
+            if let Some(wanted) = self.properties(table).time_to_live_specification {
+                self.enable_ttl(table, wanted, deadline).await?;
             }
         }
         let step = self
@@ -85,6 +85,12 @@ impl DynamoDbStorage {
         })
     }
 
+    /// What a table of this deployment is like.
+    #[must_use]
+    pub fn properties(&self, table: Table) -> TableProperties {
+        self.plan.properties(table)
+    }
+
     /// A table's status; `None` where there is no such table.
     async fn table_status(&self, table: Table) -> Result<Option<TableStatus>> {
         match self.client.describe_table().table_name(self.tables.name(table)).send().await {
@@ -95,20 +101,25 @@ impl DynamoDbStorage {
     }
 
     async fn create_table(&self, table: Table) -> Result<()> {
-        let definition = table.definition();
+        let properties = self.properties(table);
         let mut call = self
             .client
             .create_table()
-            .table_name(self.tables.name(table))
-            .billing_mode(BillingMode::from(definition.billing_mode));
-        for (name, kind) in [(definition.partition_key, KeyType::Hash), (definition.sort_key, KeyType::Range)] {
-            let attribute =
-                AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-            let key = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-            call = call.attribute_definitions(attribute.map_err(incomplete)?).key_schema(key.map_err(incomplete)?);
+            .table_name(properties.table_name)
+            .billing_mode(BillingMode::from(properties.billing_mode));
+        for attribute in properties.attribute_definitions {
+            let kind = ScalarAttributeType::from(attribute.attribute_type);
+            let definition =
+                AttributeDefinition::builder().attribute_name(attribute.attribute_name).attribute_type(kind).build();
+            call = call.attribute_definitions(definition.map_err(incomplete)?);
         }
-        for (key, value) in &self.options.tags {
-            call = call.tags(Tag::builder().key(key).value(value).build().map_err(incomplete)?);
+        for element in properties.key_schema {
+            let kind = KeyType::from(element.key_type);
+            let key = KeySchemaElement::builder().attribute_name(element.attribute_name).key_type(kind).build();
+            call = call.key_schema(key.map_err(incomplete)?);
+        }
+        for tag in properties.tags {
+            call = call.tags(Tag::builder().key(tag.key).value(tag.value).build().map_err(incomplete)?);
         }
         match call.send().await {
             Ok(_) => Ok(()),
@@ -132,11 +143,11 @@ impl DynamoDbStorage {
         }
     }
 
-    async fn enable_ttl(&self, table: Table, deadline: Instant) -> Result<()> {
-        while !self.has_ttl(table).await? {
+    async fn enable_ttl(&self, table: Table, wanted: TimeToLive, deadline: Instant) -> Result<()> {
+        while !self.has_ttl(table, wanted.attribute_name).await? {
             let specification = TimeToLiveSpecification::builder()
-                .enabled(true)
-                .attribute_name(table.definition().ttl_attribute)
+                .enabled(wanted.enabled)
+                .attribute_name(wanted.attribute_name)
                 .build()
                 .map_err(incomplete)?;
             let call = self.client.update_time_to_live().table_name(self.tables.name(table));
@@ -154,14 +165,13 @@ impl DynamoDbStorage {
         Ok(())
     }
 
-    async fn has_ttl(&self, table: Table) -> Result<bool> {
+    async fn has_ttl(&self, table: Table, wanted: &str) -> Result<bool> {
         let answer = self.client.describe_time_to_live().table_name(self.tables.name(table)).send().await;
         let answer = answer.map_err(|error| translate_in(table, &error))?;
         let Some(description) = answer.time_to_live_description else { return Ok(false) };
         if !matches!(description.time_to_live_status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(false);
         }
-        let wanted = table.definition().ttl_attribute;
         if description.attribute_name() != Some(wanted) {
             let role = table.role();
             return Err(StorageError::Backend(format!(

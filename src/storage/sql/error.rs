@@ -53,9 +53,11 @@ fn database_error(error: &dyn sqlx::error::DatabaseError) -> StorageError {
 /// Primary SQLite result codes (the low byte of an extended code): <https://www.sqlite.org/rescode.html>.
 #[cfg(feature = "sqlite")]
 mod code {
+    pub(super) const PERM: i32 = 3;
     pub(super) const BUSY: i32 = 5;
     pub(super) const LOCKED: i32 = 6;
     pub(super) const NOMEM: i32 = 7;
+    pub(super) const READONLY: i32 = 8;
     pub(super) const INTERRUPT: i32 = 9;
     pub(super) const IOERR: i32 = 10;
     pub(super) const CORRUPT: i32 = 11;
@@ -95,6 +97,13 @@ fn primary_code(error: &dyn sqlx::error::DatabaseError) -> Option<i32> {
 #[cfg(feature = "sqlite")]
 pub(crate) fn is_busy(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(primary_code).is_some_and(|code| code == code::BUSY || code == code::LOCKED)
+}
+
+/// Whether the file or its directory does not let this process in.
+#[cfg(feature = "sqlite")]
+pub(crate) fn is_not_writable(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(primary_code);
+    code.is_some_and(|code| [code::PERM, code::READONLY, code::CANTOPEN].contains(&code))
 }
 
 /// What a PostgreSQL error says by its code: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.

@@ -53,6 +53,11 @@ macro_rules! migrations_of {
                 embedded::migrations::runner()
             }
 
+            /// The SQL of all migrations.
+            pub(crate) fn script() -> String {
+                super::script(&runner())
+            }
+
             /// How far the schema is. Reads only.
             pub(crate) async fn status(
                 connection: &mut $connection,
@@ -141,6 +146,21 @@ migrations_of!(
     "SELECT 1 WHERE to_regclass('refinery_schema_history') IS NOT NULL",
     Newer::Usable
 );
+
+/// The SQL of all migrations in their order, with a comment line before each.
+fn script(runner: &Runner) -> String {
+    let mut migrations: Vec<_> = runner.get_migrations().iter().collect();
+    migrations.sort_by_key(|migration| migration.version());
+    let mut script = format!(
+        "-- What `migrate` applies, for reading. It also notes in the table {HISTORY_TABLE} what it has applied:\n\
+         -- a schema made from this text alone would count as not migrated.\n"
+    );
+    for migration in migrations {
+        let sql = migration.sql().unwrap_or_default().trim_end();
+        script.push_str(&format!("\n-- {migration}\n{sql}\n"));
+    }
+    script
+}
 
 fn compare(applied: &[Migration], known: &[Migration], newer: Newer) -> Result<SchemaStatus, StorageError> {
     let newest_known = known.iter().map(Migration::version).max().unwrap_or_default();

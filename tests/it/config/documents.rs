@@ -67,6 +67,7 @@ fn the_documentation_has_a_row_for_every_key() {
         let row = row.unwrap_or_else(|| panic!("no row for {path}"));
         let variable = key.env_name().replace('*', "<LABEL>");
         assert!(row.contains(&format!("| `{variable}` |")), "{row}");
+        assert!(row.contains(key.meaning()), "{path} is `{}`\n{row}", key.meaning());
         assert!(row.contains(&key.expected()) || key.is_secret(), "{path} accepts {}\n{row}", key.expected());
         if !key.path().contains('*') {
             let default = shown(&defaults, &path).0.trim_matches(['(', ')']);

@@ -95,6 +95,59 @@ fn migrate_can_run_twice() {
     assert!(again.status.success() && stdout(&again).contains("up to date"), "{}", stderr(&again));
 }
 
+/// What `migrate --print` prints for a store; nothing is created for it.
+fn planned(url: &str) -> String {
+    let dir = dir();
+    let output = run(dir.path(), &["--set", &format!("storage.url={url}"), "migrate", "--print"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    stdout(&output)
+}
+
+#[test]
+fn the_migrations_of_an_embedded_store_are_printed_in_their_order() {
+    let sql = planned("sqlite://data/x.db");
+    let headings: Vec<_> = sql.lines().filter(|line| line.starts_with("-- V")).collect();
+    let files = std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite")).unwrap();
+    assert_eq!(headings.len(), files.count());
+    for (number, heading) in headings.iter().enumerate() {
+        assert!(heading.starts_with(&format!("-- V{}__", number + 1)), "{heading}");
+    }
+    assert!(sql.contains("CREATE TABLE orgs"), "{sql}");
+}
+
+#[test]
+#[cfg(feature = "postgres")]
+fn the_migrations_of_a_shared_store_are_printed_without_connecting_to_it() {
+    // Nobody listens on port 9 of this machine.
+    let sql = planned("postgres://user:hunter2@127.0.0.1:9/keeper");
+    assert!(sql.contains("-- V1__initial_schema\n") && sql.contains("JSON   NOT NULL"), "{sql}");
+    assert!(!sql.contains("hunter2"));
+}
+
+#[test]
+#[cfg(feature = "dynamodb")]
+fn tables_are_printed_as_cloudformation_has_them() {
+    let text = planned("dynamodb://AKIA:hunter2@?endpoint=http://127.0.0.1:9&table_prefix=x-");
+    let document: Value = serde_json::from_str(&text).unwrap();
+    let tables = document["Tables"].as_array().unwrap();
+    assert_eq!(
+        tables.iter().map(|table| table["TableName"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["x-config", "x-usage", "x-counters", "x-totals"]
+    );
+    assert!(tables.iter().all(|table| table["TimeToLiveSpecification"]["Enabled"] == true));
+    assert!(!text.contains("hunter2"));
+}
+
+#[test]
+fn the_schema_of_the_configuration_needs_no_configuration() {
+    let dir = dir();
+    std::fs::write(dir.path().join("cost-keeper.yaml"), "nonsense: [").unwrap();
+    let schema: Value = serde_json::from_str(&stdout(&run(dir.path(), &["config", "--schema"]))).unwrap();
+    assert_eq!(schema["properties"]["server"]["properties"]["listen"]["type"], "string");
+    assert!(!run(dir.path(), &["config"]).status.success());
+}
+
 const IMPORT: &str = "
 orgs:
   - org_id: 550e8400-e29b-41d4-a716-446655440000

@@ -4,6 +4,8 @@
 mod audit;
 #[cfg(feature = "sqlite")]
 mod cli;
+#[cfg(all(feature = "sqlite", unix))]
+mod container;
 #[cfg(feature = "sqlite")]
 mod crash;
 #[cfg(feature = "sqlite")]

@@ -37,6 +37,15 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
 }
 
+/// Where the API is, by a line of the greeting, which is one line of JSON where the log is JSON.
+fn api_of(line: &str) -> Option<String> {
+    if let Some(api) = line.trim().strip_prefix("API ") {
+        return Some(api.trim().to_owned());
+    }
+    let line: serde_json::Value = serde_json::from_str(line).ok()?;
+    line["api"].as_str().map(str::to_owned)
+}
+
 /// A served process. Killed when dropped.
 pub(crate) struct Served {
     pub child: Child,
@@ -61,15 +70,16 @@ impl Served {
         Self::spawn(serve(working_dir).args(args).stderr(log))
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    /// Starts a command that serves, and waits until it says where.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         let url = loop {
             line.clear();
             assert!(output.read_line(&mut line).unwrap() > 0, "the process ended before it served");
-            if let Some(api) = line.trim().strip_prefix("API ") {
-                break api.trim().trim_end_matches("/api/v1").to_owned();
+            if let Some(api) = api_of(&line) {
+                break api.trim_end_matches("/api/v1").to_owned();
             }
         };
         Self { child, url, output }

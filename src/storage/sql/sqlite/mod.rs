@@ -9,6 +9,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `pool` | opening, settings, transactions |
+//! | `place` | the file and its directory, and what is wrong with them |
 //! | `tenants`, `profiles`, `credentials`, `ledger`, `totals`, `repricing`, `fallbacks`, `prices`, `moving`, `audit`, `maintenance` | the traits of the contract |
 
 mod audit;
@@ -17,6 +18,7 @@ mod fallbacks;
 mod ledger;
 mod maintenance;
 mod moving;
+mod place;
 mod pool;
 mod prices;
 mod profiles;

@@ -1,7 +1,6 @@
 //! Opening the file, connection settings, and the two kinds of transactions.
 
 use std::fmt;
-use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,8 +8,9 @@ use sqlx::pool::PoolOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Sqlite, SqliteConnection, SqlitePool, Transaction};
 
+use super::place::{cannot_create, cannot_write, create_private};
 use crate::storage::error::StorageError;
-use crate::storage::sql::error::is_busy;
+use crate::storage::sql::error::{is_busy, is_not_writable};
 
 /// Page cache of the writing connection, 16 MiB: random dedup keys touch pages all over their index.
 const WRITER_CACHE: &str = "-16384";
@@ -76,11 +76,14 @@ impl SqliteStorage {
     /// As [`open`](Self::open).
     pub async fn open_with(path: &Path, options: &SqliteOptions) -> Result<Self, StorageError> {
         // Absolute, because SQLite gives some relative names a meaning of their own (`:memory:`, `file:…`).
-        let path = std::path::absolute(path).map_err(|error| cannot_create(&error))?;
+        let path = std::path::absolute(path).map_err(|error| cannot_create(path, &error))?;
         create_private(&path).await?;
         let connect = connect_options(&path, options);
         // The file is touched here, so that what is wrong with it is reported by `open`.
-        let writer = open_writer(&connect, options).await?;
+        let writer = open_writer(&connect, options).await.map_err(|error| match is_not_writable(&error) {
+            true => cannot_write(&path, &error),
+            false => error.into(),
+        })?;
         let readers = pool_options(options.readers, options)
             // A guard against ourselves: a write sent to a reader fails instead of bypassing the writer's queue.
             .connect_lazy_with(connect.pragma("query_only", "ON"));
@@ -145,37 +148,12 @@ fn pool_options(connections: u32, options: &SqliteOptions) -> PoolOptions<Sqlite
         })
 }
 
-/// Makes sure that the file exists and is readable by nobody else. SQLite gives its `-wal` and `-shm` files the mode of
-/// the database. An existing file keeps the mode its owner gave it.
-async fn create_private(path: &Path) -> Result<(), StorageError> {
-    if let Some(directory) = path.parent() {
-        let mut builder = tokio::fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        builder.mode(0o700);
-        builder.create(directory).await.map_err(|error| cannot_create(&error))?;
-    }
-    let mut file = tokio::fs::OpenOptions::new();
-    file.write(true).create_new(true);
-    #[cfg(unix)]
-    file.mode(0o600);
-    match file.open(path).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(cannot_create(&error)),
-    }
-}
-
-fn cannot_create(error: &io::Error) -> StorageError {
-    StorageError::Unavailable(format!("the database file cannot be created: {error}"))
-}
-
 /// Opens the writing connection, which puts a new file into WAL mode for good.
 ///
 /// For that switch SQLite upgrades a read lock it already holds, and for an upgrade it does not consult the busy
 /// handler: of several processes that start on a new file at once some would fail. So the waiting is done here, bounded
 /// by the busy timeout.
-async fn open_writer(connect: &SqliteConnectOptions, options: &SqliteOptions) -> Result<SqlitePool, StorageError> {
+async fn open_writer(connect: &SqliteConnectOptions, options: &SqliteOptions) -> sqlx::Result<SqlitePool> {
     const PAUSE: Duration = Duration::from_millis(10);
     let connect = connect.clone().journal_mode(SqliteJournalMode::Wal).pragma("cache_size", WRITER_CACHE);
     let mut waited = Duration::ZERO;
@@ -186,7 +164,7 @@ async fn open_writer(connect: &SqliteConnectOptions, options: &SqliteOptions) ->
                 tokio::time::sleep(PAUSE).await;
                 waited += PAUSE;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
 }

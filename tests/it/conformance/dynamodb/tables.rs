@@ -27,18 +27,20 @@ async fn tables_are_as_defined_with_time_to_live_and_without_indexes() {
     assert_eq!(storage.migrate().await.unwrap(), 1);
     let shell = room.shell();
     for table in Table::ALL {
-        let definition = table.definition();
+        let planned = storage.properties(table);
         let name = storage.tables().name(table);
         let found = shell.describe_table().table_name(name).send().await.unwrap().table.unwrap();
         let keys: Vec<_> = found.key_schema().iter().map(|key| (key.attribute_name(), key.key_type())).collect();
-        assert_eq!(keys, [(definition.partition_key, &KeyType::Hash), (definition.sort_key, &KeyType::Range)]);
+        let wanted: Vec<_> = planned.key_schema.iter().map(|key| (key.attribute_name, key.key_type)).collect();
+        assert_eq!(wanted, keys.iter().map(|(name, kind)| (*name, kind.as_str())).collect::<Vec<_>>());
+        assert_eq!(keys.iter().map(|(_, kind)| *kind).collect::<Vec<_>>(), [&KeyType::Hash, &KeyType::Range]);
         let billing = found.billing_mode_summary().and_then(|summary| summary.billing_mode()).map(BillingMode::as_str);
-        assert_eq!(billing, Some(definition.billing_mode));
+        assert_eq!(billing, Some(planned.billing_mode));
         assert!(found.global_secondary_indexes().is_empty() && found.local_secondary_indexes().is_empty());
         let ttl = shell.describe_time_to_live().table_name(name).send().await.unwrap();
         let ttl = ttl.time_to_live_description.unwrap();
         assert_eq!(ttl.time_to_live_status, Some(TimeToLiveStatus::Enabled));
-        assert_eq!(ttl.attribute_name(), Some(definition.ttl_attribute));
+        assert_eq!(ttl.attribute_name(), planned.time_to_live_specification.map(|wanted| wanted.attribute_name));
     }
     // Once more, where there is nothing to do.
     assert_eq!(storage.migrate().await.unwrap(), 0);

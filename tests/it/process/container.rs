@@ -1,0 +1,258 @@
+//! The binary as a container runs it: as somebody without rights, in a directory that nobody can write to, with no other
+//! environment than its own, and ended by SIGTERM.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+use super::{ORG, cost, provision, today};
+use crate::support::process::{Served, command, run, stderr, stdout};
+
+/// Who the image runs as.
+const IMAGE_USER: u32 = 65_532;
+const KEY: &str = "b7d1f0a2c3e4958677f1";
+const JWT_SECRET: &str = "d94c1b7fe0a35826917c4be2f05d83a6c7e1940b58f2a36d";
+
+/// A root file system that cannot be written to, with the binary in it, and a volume.
+struct Container {
+    dir: tempfile::TempDir,
+    /// Whom the binary runs as: the image's user where tests run as root, whom no mode stops; else whoever tests.
+    user: u32,
+}
+
+impl Container {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let tester = fs::metadata(dir.path()).unwrap().uid();
+        let container = Self { dir, user: if tester == 0 { IMAGE_USER } else { tester } };
+        for place in [container.root(), container.data()] {
+            fs::create_dir(&place).unwrap();
+        }
+        let built = env!("CARGO_BIN_EXE_bedrock-cost-keeper");
+        if fs::hard_link(built, container.binary()).is_err() {
+            fs::copy(built, container.binary()).unwrap();
+        }
+        fs::set_permissions(container.dir.path(), Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(container.root(), Permissions::from_mode(0o555)).unwrap();
+        container
+    }
+
+    fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    fn data(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn binary(&self) -> PathBuf {
+        self.dir.path().join("bedrock-cost-keeper")
+    }
+
+    /// Gives the volume to whom the binary runs as.
+    fn own_data(self) -> Self {
+        chown(self.data(), Some(self.user), Some(self.user))
+            .or_else(|error| if self.user == IMAGE_USER { Err(error) } else { Ok(()) })
+            .unwrap();
+        self
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(self.binary());
+        command.current_dir(self.root()).env_clear().stdin(Stdio::null()).args(args);
+        command.env("COST_KEEPER_SERVER__LISTEN", "127.0.0.1:0").env("COST_KEEPER_DATA_DIR", self.data());
+        if self.user == IMAGE_USER {
+            command.uid(self.user).gid(self.user);
+        }
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    /// Everything that is in a directory, by name.
+    fn names(place: &Path) -> Vec<String> {
+        let entries = fs::read_dir(place).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+}
+
+/// Everything that Kubernetes sets in a pod beside a Service called `cost-keeper` with two ports, and one `…-metrics`.
+const SERVICE_LINKS: &[(&str, &str)] = &[
+    ("COST_KEEPER_SERVICE_HOST", "10.0.0.7"),
+    ("COST_KEEPER_SERVICE_PORT", "8080"),
+    ("COST_KEEPER_SERVICE_PORT_HTTP", "8080"),
+    ("COST_KEEPER_PORT", "tcp://10.0.0.7:8080"),
+    ("COST_KEEPER_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
+    ("COST_KEEPER_PORT_8080_TCP_ADDR", "10.0.0.7"),
+    ("COST_KEEPER_PORT_8080_TCP_PORT", "8080"),
+    ("COST_KEEPER_PORT_8080_TCP_PROTO", "tcp"),
+    ("COST_KEEPER_METRICS_SERVICE_HOST", "fd00::8"),
+    ("COST_KEEPER_METRICS_SERVICE_PORT_METRICS", "9464"),
+    ("COST_KEEPER_METRICS_PORT", "tcp://[fd00::8]:9464"),
+    ("COST_KEEPER_METRICS_PORT_9464_TCP_ADDR", "fd00::8"),
+    ("BEDROCK_COST_KEEPER_SERVICE_HOST", "10.0.0.9"),
+    ("BEDROCK_COST_KEEPER_PORT", "tcp://10.0.0.9:8080"),
+];
+
+#[tokio::test]
+async fn nothing_but_the_volume_is_written_and_sigterm_ends_it() {
+    let container = Container::new().own_data();
+    let client = reqwest::Client::new();
+    let mut served = Served::spawn(container.command(&["serve"]).envs(SERVICE_LINKS.iter().copied()));
+    let key = fs::read_to_string(container.data().join("secrets/provisioning-key")).unwrap();
+    let token = provision(&client, &served.url, key.trim()).await;
+    let url = format!("{}/api/v1/orgs/{ORG}/apps/chat/costs", served.url);
+    let id = "00000000-0000-4000-8000-000000000001";
+    let answer = client.post(&url).bearer_auth(&token).json(&cost(id, 5)).send().await.unwrap();
+    assert_eq!(answer.status(), 202);
+    assert_eq!(today(&client, &served, &token).await["models"]["premium"]["requests"], 1);
+    served.signal("TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert!(Container::names(&container.root()).is_empty(), "{:?}", Container::names(&container.root()));
+    assert_eq!(Container::names(&container.data()), ["cost-keeper.db", "secrets"]);
+}
+
+#[test]
+fn a_volume_of_somebody_else_is_named_with_who_wants_to_write() {
+    let container = Container::new();
+    // Not even root's own, where the tests run as somebody.
+    fs::set_permissions(container.data(), Permissions::from_mode(0o555)).unwrap();
+    let output = container.run(&["serve"]);
+    let message = stderr(&output);
+    let data = container.data();
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    let expected = format!("the database file {} cannot be created", data.join("cost-keeper.db").display());
+    assert!(message.contains(&expected), "{message}");
+    assert!(message.contains(&format!("this process is uid {}", container.user)), "{message}");
+    assert!(
+        message.contains(&format!("{} belongs to uid", data.display())) && message.contains("mode 555"),
+        "{message}"
+    );
+    assert!(Container::names(&data).is_empty());
+}
+
+#[test]
+fn a_database_that_cannot_be_written_is_named_with_who_wants_to() {
+    let container = Container::new().own_data();
+    assert!(container.run(&["migrate"]).status.success());
+    // As a volume that was restored by hand, or mounted for reading.
+    fs::set_permissions(container.data().join("cost-keeper.db"), Permissions::from_mode(0o444)).unwrap();
+    fs::set_permissions(container.data(), Permissions::from_mode(0o555)).unwrap();
+    let message = stderr(&container.run(&["serve"]));
+    assert!(message.contains("cost-keeper.db cannot be written: "), "{message}");
+    assert!(message.contains(&format!("this process is uid {}", container.user)), "{message}");
+    assert!(message.contains("mode 444") && message.contains("mode 555"), "{message}");
+    fs::set_permissions(container.data(), Permissions::from_mode(0o755)).unwrap();
+}
+
+/// On a store elsewhere, nothing at all is written, from the migration on.
+#[cfg(any(feature = "postgres", feature = "dynamodb"))]
+async fn writes_nothing(store: crate::support::stores::FreshStore) {
+    let container = Container::new();
+    let with_store = |args: &[&str]| {
+        let mut command = container.command(args);
+        command.env("COST_KEEPER_STORAGE__URL", store.url()).env("COST_KEEPER_DATA_DIR", "/nonexistent");
+        command.env("COST_KEEPER_AUTH__JWT_SECRET", JWT_SECRET).env("COST_KEEPER_AUTH__PROVISIONING_KEYS", KEY);
+        command
+    };
+    // Before the migration it is alive and not ready.
+    let early = Served::spawn(&mut with_store(&["serve"]));
+    assert_eq!(asked(&early, "/livez").0, 0);
+    let (code, text) = asked(&early, "/readyz");
+    assert!(code == 1 && text.contains("migrate"), "{text}");
+    drop(early);
+    let migrated = with_store(&["migrate"]).output().unwrap();
+    assert!(migrated.status.success(), "{}", stderr(&migrated));
+    let client = reqwest::Client::new();
+    let mut served = Served::spawn(&mut with_store(&["serve"]));
+    assert_eq!(asked(&served, "/readyz").0, 0);
+    provision(&client, &served.url, KEY).await;
+    served.signal("TERM");
+    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert!(Container::names(&container.root()).is_empty() && Container::names(&container.data()).is_empty());
+}
+
+#[cfg(feature = "postgres")]
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres_nothing_is_written() {
+    writes_nothing(crate::support::stores::postgres().await).await;
+}
+
+#[cfg(feature = "dynamodb")]
+#[tokio::test(flavor = "multi_thread")]
+async fn on_dynamodb_nothing_is_written() {
+    writes_nothing(crate::support::stores::dynamodb().await).await;
+}
+
+/// Exit code and words of `health`, as a probe runs it.
+fn asked(served: &Served, path: &str) -> (i32, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(dir.path(), &["health", "--url", &format!("{}{path}", served.url)]);
+    (output.status.code().unwrap(), stdout(&output))
+}
+
+#[test]
+fn health_ends_with_0_or_1_for_each_probe() {
+    let dir = tempfile::tempdir().unwrap();
+    let served = Served::start(dir.path(), &["--set", "server.drain_delay_secs=60"]);
+    for path in ["/livez", "/readyz", "/health"] {
+        assert_eq!(asked(&served, path).0, 0, "{path}");
+    }
+    assert_eq!(asked(&served, "/nothing").0, 1);
+    served.signal("TERM");
+    // Alive until it is gone, but no longer for new requests.
+    while asked(&served, "/readyz").0 == 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(asked(&served, "/livez").0, 0);
+}
+
+#[test]
+fn a_command_ends_by_a_signal_also_as_the_first_process_of_a_container() {
+    // There the system does not end it: the code says that the process did, where any other is killed by the signal.
+    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+        let dir = tempfile::tempdir().unwrap();
+        // It waits for an answer that never comes.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/livez", silent.local_addr().unwrap());
+        let mut child = command(dir.path()).args(["health", "--url", &url]).stdout(Stdio::null()).spawn().unwrap();
+        let _asking = silent.accept().unwrap();
+        let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
+        assert!(sent.success());
+        let status = child.wait().unwrap();
+        assert_eq!((status.code(), status.signal()), (Some(code), None));
+    }
+}
+
+#[test]
+fn the_greeting_is_one_line_of_json_where_the_log_is_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("stdout");
+    let file = fs::File::create(&output).unwrap();
+    let mut child = command(dir.path())
+        .args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"])
+        .stdout(file)
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let said = || fs::read_to_string(&output).unwrap();
+    while !said().ends_with('\n') {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before it served");
+        std::thread::yield_now();
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let line: Value = serde_json::from_str(&said()).unwrap();
+    let ready = format!("Bedrock Cost Keeper {} is ready", env!("CARGO_PKG_VERSION"));
+    assert_eq!((&line["message"], &line["level"]), (&Value::from(ready), &Value::from("INFO")));
+    assert!(line["api"].as_str().unwrap().ends_with("/api/v1"), "{line}");
+    line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+}
