@@ -1,0 +1,1 @@
+"""What scripts/helm-check is made of."""
