@@ -313,9 +313,8 @@ impl Consolidation for CachedStorage {
 
     async fn consolidate(&self, org_id: OrgId, day: Day) -> Result<bool> {
         let result = self.inner.consolidate(org_id, day).await;
-        if !matches!(result, Ok(false)) {
-            self.selections.advance(&Dependency::Org(org_id));
-        }
+        // Also where nothing had to be added up: then another instance did it, which this cache may not have seen.
+        self.selections.advance(&Dependency::Org(org_id));
         result
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bedrock_cost_keeper::domain::ids::ClientId;
 use bedrock_cost_keeper::storage::{
-    CacheLifetimes, CachedStorage, Credentials as _, Fallbacks as _, Revocation, Storage, Tenants as _, TokenState,
-    UsageLedger as _,
+    CacheLifetimes, CachedStorage, Consolidation as _, Credentials as _, Fallbacks as _, Revocation, Storage,
+    StorageOptions, Tenants as _, TokenState, UsageLedger as _, open,
 };
 use uuid::Uuid;
 
@@ -102,4 +102,21 @@ async fn changes_by_others_are_unseen_for_no_longer_than_the_lifetime() {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), seen).await.expect("seen within the lifetime");
+}
+
+#[cfg(feature = "dynamodb")]
+#[tokio::test]
+async fn after_adding_up_totals_are_read_anew_also_where_another_instance_had_added_up() {
+    let fresh = crate::support::stores::dynamodb().await;
+    fresh.migrated().await.create_org(&org(acme()), &client(org_scope(), 1)).await.unwrap();
+    // Opened as the binary does: the instances of the suite add up by themselves.
+    let open = || async { open::open(fresh.url(), &StorageOptions::default()).await.unwrap() };
+    let store = CachedStorage::over(open().await, CacheLifetimes { configuration: HOUR, totals: HOUR });
+    let other = open().await;
+    assert_eq!(requests(&store).await, 0);
+    other.record_usage(&[usage("shop", 1)]).await.unwrap();
+    assert!(other.consolidate(acme(), day("2026-01-23")).await.unwrap());
+    assert_eq!(requests(&store).await, 0, "kept");
+    assert!(!store.consolidate(acme(), day("2026-01-23")).await.unwrap(), "nothing is left to add up");
+    assert_eq!(requests(&store).await, 1);
 }
