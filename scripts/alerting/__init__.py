@@ -1,0 +1,1 @@
+"""What scripts/alerts-check is made of."""
