@@ -1,0 +1,1 @@
+"""What scripts/release and scripts/bump-version are made of."""
