@@ -28,7 +28,7 @@ misused() {
 }
 
 # The comment at the top of a script is its help.
-usage() { sed -n '2,/^[^#]/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"; }
+usage() { sed -n '2,/^$/{/^#/!d;s/^# \{0,1\}//;p;}' "$0"; }
 
 common_defaults() {
   ENVIRONMENT=''
@@ -88,6 +88,8 @@ common_check() {
   SIGNING_SECRET=$NAME/$ENVIRONMENT/signing
   PROVISIONING_SECRET=$NAME/$ENVIRONMENT/provisioning
   REGISTRY_STACK=$NAME-registry
+  # Where answers go that nobody reads. In a dry run it is where commands are shown.
+  if [ "$DRY_RUN" = yes ]; then exec 3>&1; else exec 3>/dev/null; fi
   # For every aws command of the script, whatever the profile says. Nothing opens a pager.
   export AWS_REGION=$REGION AWS_DEFAULT_REGION=$REGION AWS_PAGER=''
 }
@@ -198,11 +200,14 @@ remove_private() {
   if [ -n "$PRIVATE" ] && [ "$DRY_RUN" = no ]; then rm -rf "$PRIVATE"; fi
 }
 
-# Waits until an operation on a stack has ended: 0 where it ended well. STATUS says how. $2: most minutes.
-# What is gone has been deleted.
+# Waits until an operation on a stack has ended: 0 where it ended with one of the states in $2. STATUS says how.
+# $3: most minutes. What is gone has been deleted.
 wait_for_stack() {
-  local stack=$1 deadline=$((SECONDS + $2 * 60)) before='' pause=${COST_KEEPER_POLL_SECONDS:-10}
+  local stack=$1 wanted=$2 minutes=$3 deadline before='' pause=${COST_KEEPER_POLL_SECONDS:-10}
+  deadline=$((SECONDS + minutes * 60))
   while [ "$SECONDS" -lt "$deadline" ]; do
+    # First, because for a moment the state before may still be shown.
+    sleep "$pause"
     if ! STATUS=$(aws cloudformation describe-stacks --stack-name "$stack" \
       --query 'Stacks[0].StackStatus' --output text 2>&1); then
       case $STATUS in
@@ -212,26 +217,22 @@ wait_for_stack() {
       esac
     fi
     if [ "$STATUS" != "$before" ]; then say "  $(date -u +%H:%M:%S) $STATUS" && before=$STATUS; fi
+    if [[ " $wanted " == *" $STATUS "* ]]; then return 0; fi
     case $STATUS in
-      CREATE_COMPLETE | UPDATE_COMPLETE | DELETE_COMPLETE) return 0 ;;
-      # Everything that was to be done is; the old is still being removed.
-      UPDATE_COMPLETE_CLEANUP_IN_PROGRESS) return 0 ;;
-      *_IN_PROGRESS | UNKNOWN) ;;
-      *) return 1 ;;
+      *FAILED | *ROLLBACK_COMPLETE) return 1 ;;
     esac
-    sleep "$pause"
   done
-  die "it still goes on after $2 minutes (--timeout-minutes), and is not stopped by that. Look at it: \
+  die "it still goes on after $minutes minutes (--timeout-minutes), and is not stopped by that. Look at it: \
 aws cloudformation describe-stack-events --stack-name $stack --region $REGION"
 }
 
 # Why an operation failed: the events of the stack and of those nested in it, since $2 (seconds since 1970).
 print_failures() {
   local stack=$1 since=$2 nested
-  aws cloudformation describe-stack-events --stack-name "$stack" --output json >"$PRIVATE/events" || return 0
+  aws cloudformation describe-stack-events --stack-name "$stack" --max-items 300 --output json >"$PRIVATE/events" || return 0
   helper failures "$stack" "$since" <"$PRIVATE/events" >&2
   while read -r nested; do
-    aws cloudformation describe-stack-events --stack-name "$nested" --output json 2>/dev/null |
+    aws cloudformation describe-stack-events --stack-name "$nested" --max-items 300 --output json 2>/dev/null |
       helper failures "$nested" "$since" >&2 || true
   done < <(helper nested <"$PRIVATE/events")
 }
