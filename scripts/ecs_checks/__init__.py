@@ -1,0 +1,1 @@
+"""What scripts/ecs-check is made of."""
