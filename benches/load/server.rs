@@ -21,8 +21,7 @@ use bedrock_cost_keeper::jobs::consolidation;
 use bedrock_cost_keeper::server::{Endpoint, ServerLimits, serve};
 use bedrock_cost_keeper::service::access::{SelectionAccess, UsageAccess};
 use bedrock_cost_keeper::storage::{CacheLifetimes, CachedStorage, Storage, open};
-use bedrock_cost_keeper::telemetry::logging;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use bedrock_cost_keeper::telemetry::{self, logging};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +66,7 @@ async fn run() {
     };
     let random = Arc::new(SystemRng::new());
     let secrets = secrets::resolve(&config, random.as_ref()).unwrap();
-    let metrics = PrometheusBuilder::new().install_recorder().unwrap();
+    let metrics = telemetry::metrics::install().unwrap();
     let parts = Parts {
         storage,
         clock: Arc::new(SystemClock),

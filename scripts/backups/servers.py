@@ -37,14 +37,18 @@ class Server:
     def start(self, command: list[str], ready, what: str) -> None:
         with (self.directory / "log").open("wb") as log:
             self.process = subprocess.Popen(command, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        deadline = time.monotonic() + START_SECS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if ready():
-                return
-            time.sleep(0.1)
-        said = (self.directory / "log").read_text(encoding="utf-8", errors="replace")[-1000:]
-        self.__exit__()
-        raise Unavailable(f"{what} did not start:\n{said}")
+        try:
+            deadline = time.monotonic() + START_SECS
+            while time.monotonic() < deadline and self.process.poll() is None:
+                if ready():
+                    return
+                time.sleep(0.1)
+            said = (self.directory / "log").read_text(encoding="utf-8", errors="replace")[-1000:]
+            raise Unavailable(f"{what} did not start:\n{said}")
+        except BaseException:
+            # Python does not call it where the block was not entered.
+            self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
         if self.process is None or self.process.poll() is not None:
@@ -100,8 +104,9 @@ class Postgres(Server):
         self.start(command, lambda: state.exists() and "ready" in state.read_text(encoding="utf-8"), "PostgreSQL")
         return self
 
-    def url(self, database: str) -> str:
-        return f"postgres://keeper:{self.PASSWORD}@127.0.0.1:{self.port}/{database}"
+    def url(self, database: str, account: str = "keeper") -> str:
+        """All accounts have one password. `keeper` is the superuser."""
+        return f"postgres://{account}:{self.PASSWORD}@127.0.0.1:{self.port}/{database}"
 
     def run(self, program: str, *arguments: str) -> str:
         """One of PostgreSQL's programs, as an operator runs it."""

@@ -19,6 +19,8 @@ from tooling.service import Service, binary, environment
 
 # Longest wait for one answer.
 ANSWER_SECS = 30
+# Longest wait for the threads: each ends after its answer.
+STOP_SECS = ANSWER_SECS + 5
 # At most so many submissions a second of each thread: a bounded load, whatever the machine.
 PER_SECOND = 200
 # What another process added up (`export` does, on DynamoDB) is seen within a second: `storage.cache`.
@@ -122,16 +124,20 @@ class Traffic:
 
     def start(self) -> None:
         self._stop.clear()
-        self._threads = [threading.Thread(target=self._submit, args=(app, seed)) for seed, app in enumerate(self.apps * 2)]
+        numbered = enumerate(self.apps * 2)
+        self._threads = [threading.Thread(target=self._submit, args=(app, seed), daemon=True) for seed, app in numbered]
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         self._stop.set()
+        deadline = time.monotonic() + STOP_SECS
         for thread in self._threads:
-            thread.join(ANSWER_SECS + 5)
+            thread.join(max(0, deadline - time.monotonic()))
         if self.failures:
             raise Wrong(self.failures[0])
+        if left := sum(thread.is_alive() for thread in self._threads):
+            raise Wrong(f"{left} threads that submit did not end within {STOP_SECS} s")
 
     def run_for(self, seconds: float) -> None:
         self.start()
@@ -139,6 +145,15 @@ class Traffic:
         self.stop()
 
     def _submit(self, app: App, seed: int) -> None:
+        try:
+            self._submit_until_stopped(app, seed)
+        except Wrong as wrong:
+            self.failures.append(str(wrong))
+        except Exception as error:
+            # A thread that ended without a word would leave a check in which nothing happened.
+            self.failures.append(f"a thread that submits ended with {type(error).__name__}: {error}")
+
+    def _submit_until_stopped(self, app: App, seed: int) -> None:
         draw = random.Random((seed, len(self.sent)).__repr__())
         api = Api(self.service.url)
         while not self._stop.wait(1 / PER_SECOND):
@@ -146,14 +161,9 @@ class Traffic:
             at = datetime.now(timezone.utc)
             made = submission(app, app, str(uuid.uuid4()), draw.choice(LABELS), at, tokens, None, draw.random() < 0.9)
             sent_at = time.monotonic()
-            try:
-                answer = api.expect(202, "POST", f"{app.path}/usage", made.body, app.bearer())
-            except Wrong as wrong:
-                self.failures.append(str(wrong))
-                return
+            answer = api.expect(202, "POST", f"{app.path}/usage", made.body, app.bearer())
             if answer["duplicate"]:
-                self.failures.append(f"{made.request_id} was sent once and is called a duplicate")
-                return
+                raise Wrong(f"{made.request_id} was sent once and is called a duplicate")
             self.sent.append(Sent(made, sent_at, time.monotonic()))
 
     def send_again(self, url: str) -> set[str]:

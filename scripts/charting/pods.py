@@ -70,7 +70,8 @@ def mounted_file(rendering: Rendering, pod: Pod, container: Object, path: str) -
 
 
 def probes_fit(rendering: Rendering) -> Iterator[str]:
-    """The three probes ask ports that there are; none of those that restart a pod depends on the store."""
+    """The three probes ask ports that there are; none of those that restart a pod depends on the store, or on a free
+    connection of the API where there is another listener."""
     pod = rendering.workload()
     main = pod.main
     ports = pod.ports()
@@ -90,6 +91,9 @@ def probes_fit(rendering: Rendering) -> Iterator[str]:
             yield f"{pod.where}: {probe} asks {get.get('path')}, not {' or '.join(paths)}"
         if get["port"] not in ports and get["port"] not in ports.values():
             yield f"{pod.where}: {probe} asks port {get['port']}, which the container does not have"
+        alive = "metrics" if "metrics" in ports and probe != "readinessProbe" else "http"
+        if get["port"] in ports and get["port"] != alive:
+            yield f"{pod.where}: {probe} asks port {get['port']}, not {alive}"
         if main[probe].get("timeoutSeconds", 1) > main[probe].get("periodSeconds", 10):
             yield f"{pod.where}: {probe} may take longer than its period"
 

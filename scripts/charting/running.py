@@ -8,6 +8,7 @@ everything else, above all the configuration file, is exactly what is rendered.
 import re
 import secrets
 import signal
+import socket
 import ssl
 import subprocess
 import time
@@ -152,8 +153,15 @@ def failures(rendering: Rendering, path: Path) -> Iterator[str]:
     variables = directory.variables() | local
     listen = {"COST_KEEPER_SERVER__LISTEN": "127.0.0.1:0"}
     if "metrics.listen" in known:
-        listen["COST_KEEPER_METRICS__LISTEN"] = "127.0.0.1:0"
+        # The service does not say which port it took, so it is told one.
+        listen["COST_KEEPER_METRICS__LISTEN"] = f"127.0.0.1:{free_port()}"
     yield from served(workload, directory, variables | listen, path)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def can_start(rendering: Rendering) -> bool:
@@ -172,13 +180,17 @@ def local_settings(known: dict[str, Any], path: Path) -> dict[str, str]:
 
 
 def served(pod: Pod, directory: Directory, variables: dict[str, str], path: Path) -> Iterator[str]:
-    """Starts the service, asks what the probes ask, and ends it as Kubernetes does."""
+    """Starts the service, asks what the probes ask, and ends it as Kubernetes does.
+
+    It may have one connection only, so that it is easily full: with a listener for metrics, the probes that restart a pod
+    have to succeed also then.
+    """
     log = path / "service.log"
     with log.open("w", encoding="utf-8") as output:
         process = subprocess.Popen(
             [binary(), *directory.arguments()],
             cwd=path,
-            env=environment(variables | {"COST_KEEPER_SERVER__DRAIN_DELAY_SECS": "0"}),
+            env=environment(variables | {"COST_KEEPER_SERVER__DRAIN_DELAY_SECS": "0", "COST_KEEPER_SERVER__MAX_CONNECTIONS": "1"}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -188,11 +200,16 @@ def served(pod: Pod, directory: Directory, variables: dict[str, str], path: Path
         if address is None:
             yield f"{pod.where}: the service does not start:\n{log.read_text(encoding='utf-8')[-2000:]}"
             return
+        addresses = {"http": address, "metrics": variables.get("COST_KEEPER_METRICS__LISTEN", "")}
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
-            get = pod.main[probe]["httpGet"]
-            status = asked(f"{get.get('scheme', 'HTTP').lower()}://{address}{get['path']}")
-            if status != 200:
+            if (status := probed(pod, probe, addresses)) != 200:
                 yield f"{pod.where}: its {probe} is answered with {status}:\n{log.read_text(encoding='utf-8')[-2000:]}"
+        if addresses["metrics"]:
+            host, _, port = address.rpartition(":")
+            with socket.create_connection((host, int(port)), timeout=5):
+                for probe in ("startupProbe", "livenessProbe"):
+                    if (status := probed(pod, probe, addresses)) != 200:
+                        yield f"{pod.where}: while all connections are taken, its {probe} is answered with {status}"
         process.send_signal(signal.SIGTERM)
         ended = process.wait(timeout=pod.spec["terminationGracePeriodSeconds"])
         if ended != 0:
@@ -201,6 +218,12 @@ def served(pod: Pod, directory: Directory, variables: dict[str, str], path: Path
         if process.poll() is None:
             process.kill()
             process.wait()
+
+
+def probed(pod: Pod, probe: str, addresses: dict[str, str]) -> int | str:
+    """What a probe gets; `addresses` by the name of the port."""
+    get = pod.main[probe]["httpGet"]
+    return asked(f"{get.get('scheme', 'HTTP').lower()}://{addresses[get['port']]}{get['path']}")
 
 
 def listening(process: subprocess.Popen, log: Path) -> str | None:

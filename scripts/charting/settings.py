@@ -18,7 +18,7 @@ DEFAULTS = {
     "server.drain_timeout_secs": 25,
 }
 # Seconds that must be left after the drain, to write what is queued and end.
-GRACE_MARGIN_SECS = 3
+GRACE_MARGIN_SECS = 10
 PREFIX = "COST_KEEPER_"
 
 
@@ -112,11 +112,12 @@ def ports_are_listened_on(rendering: Rendering) -> Iterator[str]:
 
 
 def tls_is_consistent(rendering: Rendering) -> Iterator[str]:
-    """Probes and whoever leads there speak TLS exactly if the service does."""
+    """Probes speak TLS exactly if the listener they ask does: that of the metrics never has it."""
     pod = rendering.workload()
-    has_tls = "server.tls.certificate_file" in settings(rendering, pod)
+    api_has_tls = "server.tls.certificate_file" in settings(rendering, pod)
     for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
-        scheme = ((pod.main.get(probe) or {}).get("httpGet") or {}).get("scheme", "HTTP")
+        get = (pod.main.get(probe) or {}).get("httpGet") or {}
+        scheme, has_tls = get.get("scheme", "HTTP"), api_has_tls and get.get("port") != "metrics"
         if (scheme == "HTTPS") != has_tls:
             yield f"{pod.where}: {probe} speaks {scheme}, the service {'HTTPS' if has_tls else 'HTTP'}"
 
@@ -221,17 +222,23 @@ def alerts_match_the_job(rendering: Rendering) -> Iterator[str]:
             if relabeling.get("targetLabel") == "job":
                 job = relabeling["replacement"]
     expressions = "\n".join(rule["expr"] for item in rules for group in item["spec"]["groups"] for rule in group["rules"])
-    patterns = set(re.findall(r'job=~"([^"]+)"', expressions))
-    if not patterns:
+    selected = set(re.findall(r'\bjob(=~?)"([^"]+)"', expressions))
+    if not selected:
         yield f"{where(rules[0])}: asks for no job, so for the metrics of everything"
-    for pattern in sorted(patterns):
+    for operator, wanted in sorted(selected):
+        pattern = wanted if operator == "=~" else re.escape(wanted)
         if not re.fullmatch(pattern, job):
-            yield f"{where(rules[0])}: asks for job {pattern}, but what is scraped has job {job}"
+            yield f"{where(rules[0])}: asks for job {wanted}, but what is scraped has job {job}"
+        elif re.fullmatch(pattern, f"{job}-2"):
+            yield f"{where(rules[0])}: asks for job {wanted}, which another release has too, and one would hide the other"
 
 
 def alerts_are_complete(rendering: Rendering) -> Iterator[str]:
-    """A PrometheusRule has every group of files/alerts.yaml as it is there, templates of Prometheus included."""
-    groups = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))["groups"]
+    """A PrometheusRule has every group of files/alerts.yaml as it is there, templates of Prometheus included. Only the job
+    is that of the release."""
+    text = (CHART / "files" / "alerts.yaml").read_text(encoding="utf-8")
+    job = f'job="{CHART.name}/{rendering.namespace}/{rendering.release}"'
+    groups = yaml.safe_load(text.replace('job=~".*cost-keeper.*"', job))["groups"]
     for item in rendering.of("PrometheusRule"):
         rendered = {group["name"]: group for group in item["spec"]["groups"]}
         for group in groups:

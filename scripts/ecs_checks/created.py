@@ -7,6 +7,7 @@ which allows what the role in the stack allows. The load balancer, the network a
 
 import ast
 import json
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -111,13 +112,20 @@ def image(world: World) -> Iterator[str]:
     yield from expect(run("build-and-push", "--yes"), 0, "nothing to do", "build-and-push a second time")
     (world.checkout.root / "README.md").write_text("changed\n", encoding="utf-8")
     yield from expect(run("build-and-push", "--yes"), 1, "commit them", "sources that are in no commit")
+    draft = run("build-and-push", "--yes", "--allow-dirty")
+    yield from expect(draft, 0, "pushed: ", "a build of sources that are in no commit")
+    if not re.search(r"--version \S+-git-[0-9a-f]{12}-dirty-[0-9]{14}\n", draft.text):
+        yield "build-and-push does not say under which tag a build of sources that are in no commit is deployed"
     dirty = run("build-and-push", "--yes", "--allow-dirty", environment="production")
     yield from expect(dirty, 1, "commit them", "production from sources that are in no commit")
     world.checkout.commit("other sources")
     yield from expect(run("build-and-push", "--yes"), 1, "raise the version", "another image of the same version")
     built = [call for call in run.calls() if call[:3] == ["docker", "buildx", "build"]]
-    if len(built) != 1:
-        yield f"{len(built)} images were built; one was expected"
+    tags = [call[index + 1].rpartition(":")[2] for call in built[1:] for index, part in enumerate(call) if part == "--tag"]
+    if len(built) != 2:
+        yield f"{len(built)} images were built; two were expected"
+    elif not all("-dirty-" in tag for tag in tags):
+        yield f"sources that are in no commit are tagged {', '.join(tags)}"
     elif "linux/arm64" not in built[0] or not any(part.startswith("REVISION=") for part in built[0]):
         yield f"the image was built as {' '.join(built[0])}"
     if not any(call[:2] == ["docker", "logout"] for call in run.calls()):

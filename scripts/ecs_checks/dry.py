@@ -20,6 +20,13 @@ VARIANTS = {
 # Something random of 128 bits or more. Ids of zeros in the example files are none.
 LOOKS_SECRET = re.compile(r"\b(?!0+\b)[0-9a-f]{32,}\b|BEGIN PRIVATE KEY")
 ACCOUNT = "123456789012"
+
+
+def caller(account: str) -> list[list[object]]:
+    """What sts answers."""
+    return [[0, f"{account}\tarn:aws:iam::{account}:user/check"]]
+
+
 # Arguments, exit code, and what must be said. Nothing may be called.
 MISUSES = [
     ([], 2, "which environment"),
@@ -99,7 +106,7 @@ def missing_tools(checkout: Checkout, directory: Path) -> Iterator[str]:
 def refusals(checkout: Checkout, directory: Path) -> Iterator[str]:
     """The account, placeholders, and questions nobody answers. Nothing may be changed."""
     run = Runner(checkout, fakes(directory / "refused"), {})
-    answers = {"sts get-caller-identity": [[0, "999999999999"]], "buildx version": [[0, ""]], "info": [[0, ""]]}
+    answers = {"sts get-caller-identity": caller("999999999999"), "buildx version": [[0, ""]], "info": [[0, ""]]}
     run.environment["FAKE_ANSWERS"] = json.dumps(answers)
     for script in SCRIPTS:
         yield from expect(run(script, "--account", ACCOUNT), 1, "credentials of account 999999999999", f"{script} elsewhere")
@@ -114,7 +121,7 @@ def refusals(checkout: Checkout, directory: Path) -> Iterator[str]:
 def placeholders(checkout: Checkout, directory: Path) -> Iterator[str]:
     """The example's values; `checkout` still has them."""
     run = Runner(checkout, fakes(directory / "placeholders"), {})
-    run.environment["FAKE_ANSWERS"] = json.dumps({"sts get-caller-identity": [[0, ACCOUNT]]})
+    run.environment["FAKE_ANSWERS"] = json.dumps({"sts get-caller-identity": caller(ACCOUNT)})
     for script in ("create-secrets", "deploy", "tear-down"):
         outcome = run(script, environment="production")
         yield from expect(outcome, 1, "still has the example's values", f"{script} with the example's parameters")
@@ -125,9 +132,14 @@ def failed_changes(checkout: Checkout, directory: Path) -> Iterator[str]:
     run = Runner(checkout, fakes(directory / "failed"), {})
     arn = "arn:aws:cloudformation:eu-central-1:123456789012:stack/"
     common = {
-        "sts get-caller-identity": [[0, ACCOUNT]],
+        "sts get-caller-identity": caller(ACCOUNT),
         "cloudformation describe-stacks": [[0, "UPDATE_COMPLETE"]],
         "secretsmanager describe-secret": [[0, "None"]],
+        "acm describe-certificate": [[0, "ISSUED"]],
+        "s3api put-public-access-block": [[0, ""]],
+        "s3api put-bucket-encryption": [[0, ""]],
+        "s3api put-bucket-versioning": [[0, ""]],
+        "s3api put-bucket-policy": [[0, ""]],
         "s3api head-bucket": [[0, "{}"]],
         "cloudformation package": [[0, ""]],
         "cloudformation create-change-set": [[0, "{}"]],
@@ -140,6 +152,22 @@ def failed_changes(checkout: Checkout, directory: Path) -> Iterator[str]:
     yield from expect(outcome, 1, "CertificateArn] must have values", "a refused change set")
     if not any("delete-change-set" in call for call in run.calls()):
         yield "a refused change set is left behind"
+    yield from refused_inside(run, common)
+    pending = {**common, "acm describe-certificate": [[0, "PENDING_VALIDATION"]]}
+    run.forget()
+    outcome = run("deploy", "--image", "r/k:1", "--yes", FAKE_ANSWERS=json.dumps(pending))
+    yield from expect(outcome, 1, "is PENDING_VALIDATION and not ISSUED", "a certificate that is not issued")
+    if any("create-change-set" in call for call in run.calls()):
+        yield "deploy goes on with a certificate that is not issued"
+    taken_over = {
+        **common,
+        "cloudformation describe-stacks": [*[[0, "UPDATE_COMPLETE"]] * 2, [0, "false"]],
+        "dynamodb describe-table": [[0, ""]],
+    }
+    run.forget()
+    outcome = run("deploy", "--image", "r/k:1", "--yes", FAKE_ANSWERS=json.dumps(taken_over))
+    yield from expect(outcome, 1, "for good", "a stack that would make the tables it took over")
+    run.forget()
     unreachable = {**common, "cloudformation describe-stacks": [[255, "Could not connect to the endpoint URL"]]}
     outcome = run("deploy", "--image", "r/k:1", "--yes", FAKE_ANSWERS=json.dumps(unreachable))
     yield from expect(outcome, 1, "cannot tell whether it is there", "an AWS that cannot be reached")
@@ -156,7 +184,7 @@ def failed_changes(checkout: Checkout, directory: Path) -> Iterator[str]:
     events = [event("root", "Service", "AWS::CloudFormation::Stack", "UPDATE_FAILED", "Embedded stack was not updated")]
     answers = {
         **common,
-        "cloudformation describe-stacks": [[0, "UPDATE_COMPLETE"], [0, "UPDATE_COMPLETE"], [0, "UPDATE_ROLLBACK_COMPLETE"]],
+        "cloudformation describe-stacks": [*[[0, "UPDATE_COMPLETE"]] * 3, [0, "UPDATE_ROLLBACK_COMPLETE"]],
         "cloudformation describe-change-set": [[0, json.dumps(ready)]],
         "cloudformation describe-stack-events": [
             [0, json.dumps({"StackEvents": events})],
@@ -171,6 +199,29 @@ def failed_changes(checkout: Checkout, directory: Path) -> Iterator[str]:
     outcome = run("deploy", "--image", "r/k:1", "--yes", FAKE_ANSWERS=json.dumps(answers))
     yield from expect(outcome, 1, inner, "changes that fail")
     yield from expect(outcome, 1, "UPDATE_ROLLBACK_COMPLETE", "changes that fail")
+
+
+def refused_inside(run: Runner, common: dict) -> Iterator[str]:
+    """Change sets that failed because one of a nested stack did: only that one says why, or that nothing is to change."""
+    inner = "arn:aws:cloudformation:eu-central-1:123456789012:changeSet/deploy-Service/1b9d6bcd"
+    pointer = f"Nested change set {inner} was not successfully created: Currently in FAILED."
+    outer = {"Status": "FAILED", "StatusReason": pointer, "Changes": []}
+    for reason, code, said in (
+        ("Parameter X failed to satisfy constraint", 1, "refuses the changes: Parameter X failed"),
+        ("The submitted information didn't contain changes.", 0, "none: the stack is as it should be"),
+    ):
+        nested = {"Status": "FAILED", "StatusReason": reason, "Changes": []}
+        answers = [[0, json.dumps(outer)], [0, json.dumps(nested)]]
+        stack = json.dumps({"Stacks": [{}]})
+        states = [*[[0, "UPDATE_COMPLETE"]] * 3, [0, stack]]
+        run.forget()
+        outcome = run("deploy", "--image", "r/k:1", "--yes", FAKE_ANSWERS=json.dumps(
+            {**common, "cloudformation describe-change-set": answers, "cloudformation describe-stacks": states}
+        ))
+        yield from expect(outcome, code, said, "a change set that was refused inside a nested stack")
+        looked = [call for call in run.calls() if "describe-change-set" in call or "delete-change-set" in call]
+        if "delete-change-set" not in looked[-1] or inner not in looked[1]:
+            yield "the reason of a nested change set is asked for after it is gone, or never"
 
 
 def findings(checkout: Checkout, settled: Checkout, directory: Path) -> Iterator[str]:

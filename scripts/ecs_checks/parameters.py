@@ -29,6 +29,13 @@ def nesting(templates: dict[str, dict]) -> Iterator[str]:
             known, given = templates[child].get("Parameters", {}), resource["Properties"].get("Parameters", {})
             yield from (f"{file}: {name} passes {key}, which {child} does not have" for key in given if key not in known)
             yield from (f"{file}: {name} does not pass {key}, which {child} has" for key in known if key not in given)
+            # A change set does not know it yet, and would compare a text that stands for it.
+            yield from (
+                f"{child}: {key} is an output of another stack and has {constraint}, which a change set may not fulfil"
+                for key, value in given.items()
+                for constraint in ("AllowedPattern", "AllowedValues")
+                if constraint in known.get(key, {}) and any(references(value))
+            )
         wanted = {(name, output) for name, output in references(template) if name in nested}
         for name, output in sorted(wanted):
             if output not in templates[nested[name]].get("Outputs", {}):

@@ -11,6 +11,10 @@ from ecs_checks.templates import Broken, Deployment, Resource
 
 API, METRICS = 8080, 9464
 ROLES = ("config", "usage", "counters", "totals")
+# What outlives its stack. A first deployment that fails must not leave empty tables in the way of the second.
+KEPT = {"DeletionPolicy": "RetainExceptOnCreate", "UpdateReplacePolicy": "Retain"}
+# What EC2 takes as the description of a security group and of its rules.
+DESCRIPTION = re.compile(r"[A-Za-z0-9. _\-:/()#,@\[\]+=&;{}!$*]{0,255}")
 
 
 def container(deployment: Deployment) -> dict:
@@ -84,8 +88,12 @@ def ports(deployment: Deployment) -> Iterator[str]:
             yield f"who reads the metrics reaches more than port {METRICS}: {rule}"
     scraped = any(rule_covers(rule, METRICS) for rule in into)
     metrics = variables.get("COST_KEEPER_METRICS__LISTEN", "")
-    if scraped != (metrics.rpartition(":")[2] == str(METRICS)):
+    # On the task's own address where nobody else asks: its health check does.
+    if metrics != f"{'0.0.0.0' if scraped else '127.0.0.1'}:{METRICS}":
         yield f"metrics: the task listens on {metrics or 'nothing'}, the security group lets somebody to it: {scraped}"
+    probe = container(deployment)["HealthCheck"]["Command"]
+    if probe[0] != "CMD" or probe[-1] != f"http://127.0.0.1:{METRICS}/livez":
+        yield f"the health check asks {probe}, and not beside the metrics, where an API without room for it does not matter"
     if not any(rule_covers(rule, 443) for rule in egress(deployment, inner)):
         yield "the tasks cannot reach AWS on port 443"
 
@@ -102,6 +110,17 @@ def only(rule: dict, port: int) -> bool:
 
 def reaches(rule: dict, group: str) -> bool:
     return rule.get("DestinationSecurityGroupId") == group or rule.get("CidrIp") == "0.0.0.0/0"
+
+
+def descriptions(deployment: Deployment) -> Iterator[str]:
+    """Security groups and rules that EC2 would refuse for a character in their description."""
+    for kind in ("EC2::SecurityGroup", "EC2::SecurityGroupIngress", "EC2::SecurityGroupEgress"):
+        for resource in deployment.of_type(kind):
+            own = resource.properties
+            rules = [own, *own.get("SecurityGroupIngress", []), *own.get("SecurityGroupEgress", [])]
+            for text in [own.get("GroupDescription", ""), *(rule.get("Description", "") for rule in rules)]:
+                if not DESCRIPTION.fullmatch(text):
+                    yield f"{resource.where}: EC2 does not take the description {text!r}"
 
 
 def network(deployment: Deployment) -> dict:
@@ -213,6 +232,9 @@ def logs(deployment: Deployment) -> Iterator[str]:
     for group in groups:
         if not group.properties.get("RetentionInDays"):
             yield f"{group.where}: logs are kept for ever"
+        for policy, value in KEPT.items():
+            if group.definition.get(policy) != value:
+                yield f"{group.where}: {policy} is not {value}"
     names = [group.stack.reference(group.name) for group in groups]
     configuration = container(deployment).get("LogConfiguration", {})
     options = configuration.get("Options", {})
@@ -239,9 +261,9 @@ def tables(deployment: Deployment, wanted: list[dict]) -> Iterator[str]:
     for name, table in found.items():
         if name in expected and (differing := difference(table.properties, expected[name])):
             yield f"{table.where}: {name} differs from what `migrate` makes: {differing}"
-        for policy in ("DeletionPolicy", "UpdateReplacePolicy"):
-            if table.definition.get(policy) != "Retain":
-                yield f"{table.where}: {policy} is not Retain"
+        for policy, value in KEPT.items():
+            if table.definition.get(policy) != value:
+                yield f"{table.where}: {policy} is not {value}"
         if not true(table.properties.get("PointInTimeRecoverySpecification", {}).get("PointInTimeRecoveryEnabled")):
             yield f"{table.where}: no point-in-time recovery"
         if production and not true(table.properties.get("DeletionProtectionEnabled")):
@@ -263,7 +285,7 @@ def difference(properties: dict, wanted: dict) -> str:
     return ", ".join(f"{key} is {json.dumps(properties.get(key))}" for key in unlike)
 
 
-CHECKS = (ports, balancing, stopping, service, scaling, logs)
+CHECKS = (ports, descriptions, balancing, stopping, service, scaling, logs)
 
 
 def findings(deployment: Deployment) -> Iterator[str]:

@@ -1,11 +1,12 @@
 """The service as a process of its own, on loopback and in a directory of its own."""
 
 import asyncio
-import json
 import os
 import signal
 import subprocess
 from pathlib import Path
+
+from tooling.service import address_in
 
 START_SECS = 60
 # Draining takes up to 26 seconds by default.
@@ -43,10 +44,8 @@ class Service:
         try:
             async with asyncio.timeout(START_SECS):
                 while line := await self.process.stdout.readline():
-                    # With the log in JSON, the greeting is one line of JSON too.
-                    said = json.loads(line)
-                    if "api" in said:
-                        self.port = int(said["api"].rsplit(":", 1)[1].split("/")[0])
+                    if line.endswith(b"\n") and (api := address_in(line.decode(errors="replace"))):
+                        self.port = int(api.rsplit(":", 1)[1].split("/")[0])
                         break
                 else:
                     raise Broken(f"the service ended before it served; see {self.log}")

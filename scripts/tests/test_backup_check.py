@@ -2,15 +2,21 @@
 
 import importlib
 import sys
+import tempfile
+import threading
 import unittest
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
+from unittest import mock
 
 from loading import SCRIPTS
 
 sys.path.insert(0, str(SCRIPTS))
 judging = importlib.import_module("backups.judging")
 ledger = importlib.import_module("soaking.ledger")
+servers = importlib.import_module("backups.servers")
+traffic = importlib.import_module("backups.traffic")
 
 TENANT = SimpleNamespace(org_id="org", app_id="app", timezone="UTC")
 # The backup ran from 20 to 30.
@@ -67,6 +73,46 @@ class Repeats(unittest.TestCase):
             judging.judge_repeats(ALL, sums(*ALL, BEFORE))
         with self.assertRaises(judging.Wrong):
             judging.judge_repeats(ALL, sums(BEFORE, DURING))
+
+
+class Threads(unittest.TestCase):
+    def traffic(self, api):
+        """Traffic of one application, whose calls are answered by this."""
+        made = traffic.Traffic.__new__(traffic.Traffic)
+        made.service, made.apps, made.sent, made.failures = SimpleNamespace(url=""), [traffic.App("o", "a", "UTC")], [], []
+        made._stop, made._threads = threading.Event(), []
+        replaced = mock.patch.object(traffic, "Api", lambda _: SimpleNamespace(expect=api))
+        replaced.start()
+        self.addCleanup(replaced.stop)
+        return made
+
+    def test_one_that_ends_in_any_way_is_found(self):
+        for error in (KeyError("duplicate"), judging.Wrong("a wrong answer"), ValueError("not JSON")):
+            found = self.traffic(mock.Mock(side_effect=error))
+            with self.assertRaisesRegex(judging.Wrong, str(error)):
+                found.run_for(0.05)
+
+    def test_one_that_does_not_end_is_found(self):
+        end = threading.Event()
+        self.addCleanup(end.set)
+        with mock.patch.object(traffic, "STOP_SECS", 0.1):
+            with self.assertRaisesRegex(judging.Wrong, "2 threads that submit did not end"):
+                self.traffic(lambda *_: end.wait(60)).run_for(0.05)
+
+    def test_those_that_work_are_not(self):
+        good = self.traffic(mock.Mock(return_value={"duplicate": False}))
+        good.run_for(0.05)
+        self.assertTrue(good.sent)
+
+
+class Servers(unittest.TestCase):
+    def test_one_that_does_not_start_does_not_stay(self):
+        for error in (OSError("no answer"), KeyboardInterrupt()):
+            with tempfile.TemporaryDirectory() as directory:
+                server = servers.Server(Path(directory))
+                with self.assertRaises(type(error)):
+                    server.start(["sleep", "60"], mock.Mock(side_effect=error), "sleep")
+                self.assertIsNotNone(server.process.returncode)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Works on the real files with one thing changed. Nothing here is run against AWS 
 import copy
 import importlib
 import json
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -23,6 +24,7 @@ aws, dry, iam, parameters, proxy, templates, wiring = (
     for name in ("aws", "dry", "iam", "parameters", "proxy", "templates", "wiring")
 )
 
+HELPER = templates.ROOT / "deploy" / "ecs" / "scripts" / "helper.py"
 LOADED = templates.load()
 FILES = parameters.files()
 USED = iam.used()
@@ -101,6 +103,13 @@ class Wiring(unittest.TestCase):
             CidrIp=properties(loaded, "network", "TaskIngress").pop("SourceSecurityGroupId") and "10.0.0.0/8"))
         self.assertFinds("metrics: the task listens", set_variable("COST_KEEPER_METRICS__LISTEN", "0.0.0.0:9464"))
 
+    def test_descriptions(self):
+        self.assertFinds("EC2 does not take the description \"the API's port\"", set_property(
+            "network", "LoadBalancerSecurityGroup", "GroupDescription", "the API's port"))
+        self.assertFinds("EC2 does not take", lambda loaded: properties(loaded, "network", "TaskIngress").update(Description="a > b"))
+        self.assertFinds("EC2 does not take", lambda loaded: properties(loaded, "network", "LoadBalancerSecurityGroup")[
+            "SecurityGroupIngress"][0].update(Description="x" * 256))
+
     def test_load_balancer(self):
         self.assertFinds("only HTTPS", set_property("load-balancer", "Listener", "Protocol", "HTTP"))
         self.assertFinds("allows old versions", set_property("load-balancer", "Listener", "SslPolicy", "ELBSecurityPolicy-2016-08"))
@@ -131,6 +140,7 @@ class Wiring(unittest.TestCase):
 
     def test_logs(self):
         self.assertFinds("kept for ever", lambda loaded: properties(loaded, "logs", "LogGroup").pop("RetentionInDays"))
+        self.assertFinds("DeletionPolicy is not RetainExceptOnCreate", lambda loaded: loaded["logs.yaml"]["Resources"]["LogGroup"].pop("DeletionPolicy"))
         self.assertFinds("no log group of this deployment", lambda loaded: container(loaded)["LogConfiguration"]["Options"].update(
             {"awslogs-group": "/other"}))
 
@@ -140,7 +150,7 @@ class Wiring(unittest.TestCase):
         self.assertFinds("KeySchema is", lambda loaded: table(loaded)["KeySchema"].pop())
         self.assertFinds("GlobalSecondaryIndexes", lambda loaded: table(loaded).update(GlobalSecondaryIndexes=[]))
         self.assertFinds("tables are", lambda loaded: table(loaded).update(TableName="other"))
-        self.assertFinds("DeletionPolicy is not Retain", lambda loaded: loaded["tables.yaml"]["Resources"]["UsageTable"].pop("DeletionPolicy"))
+        self.assertFinds("DeletionPolicy is not RetainExceptOnCreate", lambda loaded: loaded["tables.yaml"]["Resources"]["UsageTable"].pop("DeletionPolicy"))
         self.assertFinds("no point-in-time recovery", lambda loaded: table(loaded).pop("PointInTimeRecoverySpecification"))
         self.assertFinds("no deletion protection", DeletionProtection="false")
         self.assertFinds("and the tables start with", set_variable("COST_KEEPER_STORAGE__URL", "dynamodb://?region=r&table_prefix=other-"))
@@ -204,8 +214,56 @@ class Parameters(unittest.TestCase):
         self.assertIn("passes Frobnicate", self.said(lambda loaded: nested(loaded)["Parameters"].update(Frobnicate="1")))
         self.assertIn("does not pass ImageUri", self.said(lambda loaded: nested(loaded)["Parameters"].pop("ImageUri")))
         self.assertIn("has no output ClusterName", self.said(lambda loaded: loaded["service.yaml"]["Outputs"].pop("ClusterName")))
+        self.assertIn("TaskRoleArn is an output of another stack and has AllowedPattern", self.said(
+            lambda loaded: loaded["service.yaml"]["Parameters"]["TaskRoleArn"].update(AllowedPattern="arn:.+")))
         self.assertIn("there is no such file", self.said(lambda loaded: nested(loaded).update(TemplateURL="other.yaml")))
         self.assertIn("other.yaml is nested nowhere", self.said(lambda loaded: loaded.update({"other.yaml": {"Resources": {}}})))
+
+
+class Helper(unittest.TestCase):
+    """What the scripts leave to helper.py, with answers that no imitation of AWS gives."""
+
+    def ask(self, *arguments, answer=None):
+        command = [sys.executable, "-B", str(HELPER), *arguments]
+        done = subprocess.run(command, input=json.dumps(answer), capture_output=True, text=True, timeout=30, check=False)
+        return done.stdout + done.stderr
+
+    def test_resources_that_are_gone_are_skipped(self):
+        kind = "AWS::ElasticLoadBalancingV2::LoadBalancer"
+        entries = [("a", "CREATE_COMPLETE"), ("b", "DELETE_COMPLETE"), (None, "CREATE_FAILED"), ("c", "DELETE_FAILED")]
+        summaries = [
+            {"ResourceType": kind, "ResourceStatus": status, **({"PhysicalResourceId": name} if name else {})}
+            for name, status in entries
+        ]
+        self.assertEqual(self.ask("resources", kind, answer={"StackResourceSummaries": summaries}), "a\nc\n")
+
+    def test_why_a_change_set_was_refused(self):
+        pointer = {"Status": "FAILED", "StatusReason": "Nested change set A was not successfully created"}
+        nothing = {"Status": "FAILED", "StatusReason": "No updates are to be performed."}
+        wrong = {"Status": "FAILED", "StatusReason": "X is wrong"}
+        changing = {"Status": "CREATE_COMPLETE", "Changes": [{}]}
+        for documents, said in (
+            ([nothing], ""),
+            ([pointer], "Nested change set A was not successfully created\n"),
+            ([pointer, nothing], ""),
+            ([pointer, nothing, wrong], "X is wrong\n"),
+            # Something else would have changed: that is not the same as nothing to do.
+            ([pointer, nothing, changing], "Nested change set A was not successfully created\nNo updates are to be performed.\n"),
+        ):
+            with tempfile.TemporaryDirectory() as directory:
+                paths = [Path(directory) / str(number) for number in range(len(documents))]
+                for path, document in zip(paths, documents, strict=True):
+                    path.write_text(json.dumps(document), encoding="utf-8")
+                self.assertEqual(self.ask("refusal", *map(str, paths)), said)
+
+    def test_tasks(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path, template = Path(directory) / "dev.json", str(templates.TEMPLATES / "main.yaml")
+            for given, said in (({"MinTasks": "7"}, "MinTasks is 7 and MaxTasks is 6"), ({"MinTasks": "6"}, "")):
+                given = {"Environment": "dev", "CertificateArn": "arn", **given}
+                path.write_text(json.dumps({"Parameters": given}), encoding="utf-8")
+                answer = self.ask("check", str(path), template, "dev")
+                self.assertEqual(answer[: len(said)] if said else answer, said)
 
 
 class Scripts(unittest.TestCase):

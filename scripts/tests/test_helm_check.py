@@ -83,6 +83,8 @@ SPOILED = [
     (pods.configuration_files_exist, "sqlite", lambda o: env(o, "COST_KEEPER_METRICS__KEY_FILE", "/run/x"), "in no mount"),
     (pods.probes_fit, "sqlite", lambda o: main(o)["livenessProbe"]["httpGet"].update(path="/readyz"), "livenessProbe asks /readyz"),
     (pods.probes_fit, "sqlite", lambda o: main(o)["readinessProbe"]["httpGet"].update(port="web"), "port web"),
+    (pods.probes_fit, "sqlite", lambda o: main(o)["livenessProbe"]["httpGet"].update(port="http"), "port http, not metrics"),
+    (pods.probes_fit, "sqlite", lambda o: main(o)["readinessProbe"]["httpGet"].update(port="metrics"), "port metrics, not http"),
     (pods.probes_fit, "sqlite", lambda o: main(o).pop("startupProbe"), "no startupProbe"),
     (pods.containers_are_restricted, "sqlite", lambda o: main(o)["securityContext"].pop("capabilities"), "keeps capabilities"),
     (pods.containers_are_restricted, "sqlite", lambda o: spec_of(o)["securityContext"].update(runAsUser=0), "run as root"),
@@ -139,6 +141,7 @@ SPOILED = [
     (settings.several_pods_spread, "postgresql", lambda o: spec_of(o).pop("topologySpreadConstraints"), "on one node"),
     (settings.alerts_match_the_job, "sqlite", lambda o: alert(o, 'up{job=~"other"} == 0'), "asks for job other"),
     (settings.alerts_match_the_job, "sqlite", lambda o: alert(o, "up == 0"), "asks for no job"),
+    (settings.alerts_match_the_job, "sqlite", lambda o: alert(o, 'up{job=~".*cost-keeper.*"} == 0'), "one would hide the other"),
     (settings.alerts_are_complete, "sqlite", lambda o: alert(o, "up == 0"), "is not as in files/alerts.yaml"),
     (settings.checksum_is_there, "sqlite", lambda o: o.workload().annotations.clear(), "no checksum"),
 ]  # fmt: skip

@@ -162,6 +162,18 @@ class Workflows(InRepository):
         self.assertIn("one.yml:19: ${{ … }} in a run", found)
         self.assertIn("code injection", found)
 
+    def test_an_action_of_this_repository(self):
+        action = "name: One\ndescription: One.\n\nruns:\n  using: composite\n  steps:\n    - shell: bash\n      run: %s\n"
+        name = ".github/actions/one/action.yml"
+        self.assertEqual(self.found("workflows", name, action % "echo hello"), "")
+        found = self.found("workflows", name, action % "rm $GITHUB_REF_NAME")
+        self.assertIn(f"{name}:8: ", found)
+        self.assertIn("SC2086", found)
+        self.assertIn("action.yml:8: ${{ … }} in a run", self.found("workflows", name, action % "echo ${{ inputs.one }}"))
+
+    def test_one_that_cannot_be_read(self):
+        self.assertIn("was not looked at", self.found("workflows", self.NAME, WORKFLOW.encode() + b"# \xff\n"))
+
     def test_what_is_run_is_shell(self):
         self.assertIn("SC2086", self.found("workflows", self.NAME, self.edited("echo hello", "rm $GITHUB_REF_NAME")))
 
@@ -176,6 +188,18 @@ class Text(InRepository):
         self.assertIn("one newline", self.found("text", "one", "one"))
         self.assertIn("one newline", self.found("text", "one", "one\n\n"))
         self.assertIn("one:2: spaces", self.found("text", "one", "one\ntwo \n"))
+
+
+class NotUtf8(InRepository):
+    def test_every_check_gets_through(self):
+        for check, name in (("python", "one.py"), ("json", "one.json"), ("toml", "one.toml"), ("text", "one")):
+            found = self.found(check, name, b"\xff\n")
+            self.assertIn(name, found, check)
+
+    def test_forbidden_names_are_found_all_the_same(self):
+        self.assertEqual(self.found("names", "one", b"\xff\n"), "")
+        self.assertEqual(self.found("names", "one", b"\xff\nsee /wo" + b"rk/main\n"), "one:2: a path of one machine")
+        self.assertIn("Cargo.lock: is not there", self.found("names", "Cargo.lock", b"\xff\n"))
 
 
 class Names(InRepository):

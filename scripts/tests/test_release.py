@@ -223,7 +223,7 @@ class Artifacts(InDirectory):
         self.release = script.Release("0.1.0", "0.1.0", EPOCH, TARGET)
 
     def refused(self, reason, **options):
-        wanted = {"binary": False, "shared": False, "runs": True, **options}
+        wanted = {"binary": False, "shared": False, "runs": True, "portable": True, **options}
         with self.assertRaises(verifying.Broken) as raised:
             verifying.verify(self.directory, self.release, **wanted)
         self.assertIn(reason, str(raised.exception))
@@ -233,7 +233,7 @@ class Artifacts(InDirectory):
         script.write_sums(self.directory)
         line = f"{hashlib.sha256(b'one').hexdigest()}  one\n"
         self.assertEqual((self.directory / "SHA256SUMS").read_text(encoding="utf-8"), line)
-        self.assertEqual(verifying.verify(self.directory, self.release, False, False, True), ["SHA256SUMS: 1 files"])
+        self.assertEqual(verifying.verify(self.directory, self.release, False, False, True, True), ["SHA256SUMS: 1 files"])
         (self.directory / "two").touch()
         self.refused("differ: two")
         (self.directory / "two").unlink()
@@ -265,14 +265,39 @@ class Artifacts(InDirectory):
     def test_a_program_for_another_machine(self):
         other = {"x86_64": "aarch64", "aarch64": "x86_64"}[platform.machine()]
         with self.assertRaises(verifying.Broken):
-            verifying.check_program(Path("/bin/true"), f"{other}-unknown-linux-gnu")
+            verifying.check_program(Path("/bin/true"), f"{other}-unknown-linux-gnu", False)
         with self.assertRaises(verifying.Broken):
-            verifying.check_program(Path("/bin/true"), "riscv64-unknown-linux-gnu")
+            verifying.check_program(Path("/bin/true"), "riscv64-unknown-linux-gnu", False)
+
+    def needs(self, *versions, portable):
+        """What is said of a program with symbols of these versions, as objdump shows them."""
+        lines = [f"0000000000000000  w   DF *UND*\t0000000000000000 ({version}) pidfd_getpid" for version in versions]
+        with mock.patch.object(verifying, "said", return_value="\n".join(["", "DYNAMIC SYMBOL TABLE:", *lines])):
+            return verifying.check_program(Path("/bin/true"), TARGET, portable)
 
     def test_a_program_for_newer_systems(self):
-        with mock.patch.object(verifying, "GLIBC", (2, 2)), self.assertRaises(verifying.Broken) as raised:
-            verifying.check_program(Path("/bin/true"), TARGET)
-        self.assertIn("2.2 is promised", str(raised.exception))
+        newer = ("GLIBC_2.2.5", "GLIBC_2.39", "GLIBC_2.4")
+        with self.assertRaises(verifying.Broken) as raised:
+            self.needs(*newer, portable=True)
+        self.assertIn("needs glibc 2.39; 2.34 is promised", str(raised.exception))
+        # What a machine builds for its own tests need not run anywhere else.
+        self.assertEqual(self.needs(*newer, portable=False), "needs glibc 2.39, which is newer than the 2.34 of a release")
+        self.assertEqual(self.needs("GLIBC_2.2.5", "GLIBC_2.34", portable=True), "needs glibc 2.34")
+        with self.assertRaises(verifying.Broken):
+            self.needs("GCC_3.0", portable=False)
+
+    def test_what_is_published_has_to_run_on_older_systems(self):
+        for arguments, expected in (
+            (["--binary", "/bin/true"], True),
+            (["--snapshot", "--binary", "/bin/true"], False),
+            (["--snapshot", "--portable", "--binary", "/bin/true"], True),
+        ):
+            verify = mock.Mock(return_value=[])
+            replaced = {"obstacles": lambda *_: [], "write": mock.Mock(), "host": lambda: TARGET, "epoch": lambda: EPOCH}
+            with mock.patch.multiple(script, **replaced), mock.patch.object(verifying, "verify", verify):
+                with contextlib.redirect_stdout(io.StringIO()):
+                    self.assertEqual(script.main([*arguments, "--output", str(self.directory)]), 0)
+            self.assertEqual(verify.call_args[0][-1], expected, arguments)
 
     def test_a_built_binary_that_names_this_machine(self):
         program = self.directory / TARGET / "dist" / "bedrock-cost-keeper"

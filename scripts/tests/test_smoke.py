@@ -141,6 +141,29 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Elsewhere(BaseHTTPRequestHandler):
+    """Sends its clients away, or answers with what is no HTTP; keeps the paths that were asked for."""
+
+    def serve(self):
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.server.asked.append(self.path)
+        if self.path == "/cut":
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nshort")
+        elif self.path == "/cut-error":
+            self.wfile.write(b"HTTP/1.1 500 No\r\nContent-Length: 100\r\n\r\nshort")
+        elif self.path == "/nonsense":
+            self.wfile.write(b"nonsense\r\n\r\n")
+        else:
+            self.send_response(int(self.path[1:]))
+            self.send_header("Location", f"{self.server.other}/stolen?session=1234")
+            self.end_headers()
+
+    do_GET = do_POST = serve
+
+    def log_message(self, *_):
+        pass
+
+
 def run(fault="", **options):
     """Runs the smoke test against a service with this fault; answers its lines, why it failed, and the service."""
     lines = []
@@ -243,6 +266,38 @@ class Wrong(Quick):
 
     def test_a_label_without_a_price(self):
         self.refused("", "catalog", "no label with a known price is named free", labels="free,dear")
+
+
+class OtherAddresses(unittest.TestCase):
+    def setUp(self):
+        self.servers = []
+        for _ in range(2):
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
+            server.asked, server.url = [], f"http://127.0.0.1:{server.server_address[1]}"
+            thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+            thread.start()
+            for ending in (server.server_close, thread.join, server.shutdown):
+                self.addCleanup(ending)
+            self.servers.append(server)
+        self.first, self.second = self.servers
+        self.first.other = self.second.url
+
+    def failure(self, method, path):
+        client = smoke.Client(self.first.url, None)
+        with self.assertRaises(smoke.Failed) as raised:
+            client.ask(method, path, {"X-API-Key": KEY, "Authorization": "Bearer 1"}, json_body={} if method == "POST" else None)
+        return str(raised.exception)
+
+    def test_keys_do_not_follow_a_redirect(self):
+        for method, status in (("GET", 301), ("GET", 302), ("POST", 303), ("GET", 307), ("POST", 307), ("GET", 308)):
+            found = self.failure(method, f"/{status}")
+            self.assertIn(f"{method} /{status} redirects to {self.second.url}/stolen:", found)
+            self.assertNotIn("1234", found)
+        self.assertEqual(self.second.asked, [])
+
+    def test_an_answer_that_is_cut_off_or_no_http_is_a_failure(self):
+        for path in ("/cut", "/cut-error", "/nonsense"):
+            self.assertRegex(self.failure("GET", path), f"^GET {path}: no answer \\(.")
 
 
 class Called(unittest.TestCase):

@@ -32,9 +32,15 @@ def environment(variables: dict[str, str] | None = None) -> dict[str, str]:
 def address_in(line: str) -> str | None:
     """Where the API is, by a line of the greeting, which is one line of JSON where the log is JSON."""
     words = line.split()
-    if words[:1] == ["API"]:
+    if words[:1] == ["API"] and len(words) > 1:
         return words[1]
-    return json.loads(line).get("api") if line.startswith('{"api"') else None
+    if not line.startswith("{"):
+        return None
+    try:
+        api = json.loads(line).get("api")
+    except ValueError:
+        return None
+    return api if isinstance(api, str) else None
 
 
 class Service:
@@ -65,15 +71,20 @@ class Service:
                 stdout=log,
                 stderr=log,
             )
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
-            for line in self.said().splitlines():
-                if api := address_in(line):
-                    self.url = api.removesuffix("/api/v1")
-                    return self
-            time.sleep(0.05)
-        self.__exit__()
-        raise Unavailable(f"the service did not start:\n{self.said()}")
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while time.monotonic() < deadline and self.process.poll() is None:
+                # What comes after the last newline is not a whole line yet.
+                for line in self.said().split("\n")[:-1]:
+                    if api := address_in(line):
+                        self.url = api.removesuffix("/api/v1")
+                        return self
+                time.sleep(0.05)
+            raise Unavailable(f"the service did not start:\n{self.said()}")
+        except BaseException:
+            # Python does not call it where the block was not entered.
+            self.__exit__()
+            raise
 
     def __exit__(self, *_: object) -> None:
         self.process.terminate()
@@ -85,4 +96,4 @@ class Service:
 
     def said(self) -> str:
         """Everything it printed and logged."""
-        return (self.directory / "server.log").read_text(encoding="utf-8")
+        return (self.directory / "server.log").read_text(encoding="utf-8", errors="replace")

@@ -8,9 +8,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{CommandError, CommandResult, open_store, resolve_secrets, wire};
+use super::signals::StopSignals;
+use super::{CommandError, CommandResult, multi_threaded, open_store, resolve_secrets, runtime, wire, with_secrets};
 use crate::app::App;
 use crate::config::Config;
+use crate::config::secrets::Which;
 use crate::ids::{Random as _, SystemRng};
 use crate::service::access::ProvisioningAccess;
 use crate::service::moving::{ExportError, Exported};
@@ -29,27 +31,33 @@ pub(super) struct ExportArgs {
     force: bool,
 }
 
-pub(super) async fn run(config: &Config, args: ExportArgs) -> CommandResult {
+pub(super) fn run(config: &Config, args: ExportArgs) -> CommandResult {
     let target = args.output.filter(|path| path.as_os_str() != "-");
-    // Before anything is read: nobody should wait for that answer.
-    if let Some(target) = &target {
-        refuse_taken(target, args.force)?;
-    }
-    let app = present_app(config).await?;
-    let outcome = match &target {
-        None => to_standard_output(&app).await,
-        Some(target) => to_file(&app, target, args.force).await,
+    let Some(target) = target else {
+        // Ended anywhere: whoever reads it finds out. A signal must not wait for a reader that reads no more.
+        return runtime()?.block_on(to_standard_output(config));
     };
-    app.stop().await;
-    let Exported { orgs, apps, profiles, totals, content } = outcome?;
+    // Before anything is read: nobody should wait for that answer.
+    refuse_taken(&target, args.force)?;
+    // It tidies up after itself when it is stopped.
+    let runtime = multi_threaded()?;
+    let outcome = runtime.block_on(to_file(config, &target, args.force));
+    // Without waiting for what a stop has left in the middle, such as the look-up of a store's name.
+    runtime.shutdown_background();
+    outcome
+}
+
+fn report(exported: Exported) -> ExitCode {
+    let Exported { orgs, apps, profiles, totals, content } = exported;
     // Standard output may be the export itself.
     eprintln!("organizations {orgs}, applications {apps}, inference profiles {profiles}, daily totals {totals}");
     eprintln!("content sha256 {content}");
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 /// An application over a store that is there. Nothing is created or migrated: an export leaves its store as it was.
 async fn present_app(config: &Config) -> Result<App, CommandError> {
+    let config = &with_secrets(config, Which::All).await?;
     if let Some(path) = config.storage.url.expose().strip_prefix("sqlite://")
         && !Path::new(path).exists()
     {
@@ -68,21 +76,47 @@ async fn present_app(config: &Config) -> Result<App, CommandError> {
     wire(config, &resolve_secrets(config)?, storage, None)
 }
 
-async fn to_standard_output(app: &App) -> Result<Exported, CommandError> {
-    let out = BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock());
-    Ok(export(app, out).await?)
+async fn to_standard_output(config: &Config) -> CommandResult {
+    let app = present_app(config).await?;
+    let exported = export(&app, BufWriter::with_capacity(BUFFER_BYTES, io::stdout().lock())).await;
+    app.stop().await;
+    Ok(report(exported?))
 }
 
-async fn to_file(app: &App, target: &Path, force: bool) -> Result<Exported, CommandError> {
+async fn to_file(config: &Config, target: &Path, force: bool) -> CommandResult {
     let failed = |error: io::Error| format!("cannot write {}: {error}", target.display());
+    let mut signals = StopSignals::listen()?;
+    // It has hashes of client secrets: whatever ends this, it goes away unless it is whole.
     let partial = Partial::create(target).map_err(failed)?;
-    let exported = tokio::select! {
-        exported = export(app, BufWriter::with_capacity(BUFFER_BYTES, &partial.file)) => exported?,
-        // What is half written goes away with `partial`.
-        _ = tokio::signal::ctrl_c() => return Err("stopped; nothing was written".into()),
+    let written = tokio::select! {
+        written = write(config, &partial.file) => written,
+        signal = signals.next() => {
+            drop(partial);
+            eprintln!("stopped; nothing was written");
+            return Ok(ExitCode::from(signal.exit_code()));
+        }
     };
-    partial.publish(target, force).map_err(failed)?;
-    Ok(exported)
+    let (app, exported) = written?;
+    let published = partial.publish(target, force).map_err(failed);
+    // What was asked for is there, or is not: somebody who does not want to wait for the rest changes nothing of it.
+    tokio::select! {
+        () = app.stop() => {}
+        _ = signals.next() => {}
+    }
+    published?;
+    Ok(report(exported))
+}
+
+/// Writes everything; the application is still to be stopped.
+async fn write(config: &Config, file: &File) -> Result<(App, Exported), CommandError> {
+    let app = present_app(config).await?;
+    match export(&app, BufWriter::with_capacity(BUFFER_BYTES, file)).await {
+        Ok(exported) => Ok((app, exported)),
+        Err(error) => {
+            app.stop().await;
+            Err(error.into())
+        }
+    }
 }
 
 /// An export that nobody reads to its end has failed, also where a pipe was closed.

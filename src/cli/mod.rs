@@ -93,7 +93,8 @@ struct ServeArgs {
     /// Address to listen on [key: server.listen; default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Provision a sample organization with some days of usage, once, and print what to paste (embedded store only)
+    /// Provision a sample organization with some days of usage, once, and print what to paste (embedded store and text
+    /// log only)
     #[arg(long)]
     sample: bool,
 }
@@ -169,8 +170,9 @@ fn run(cli: Cli) -> CommandResult {
             runtime.block_on(import::run(&config, args))
         }
         Command::Export(args) => {
-            let (runtime, config) = prepare(cli.global, Which::All)?;
-            runtime.block_on(export::run(&config, args))
+            let loaded = load(cli.global, None)?;
+            logging::init(loaded.config.log.format, &loaded.config.log.level)?;
+            export::run(&loaded.config, args)
         }
         Command::Reprice(args) => {
             let (runtime, config) = prepare(cli.global, Which::All)?;

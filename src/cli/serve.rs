@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 use super::signals::{StopSignal, StopSignals};
 use super::{CommandError, CommandResult, open_store, resolve_secrets, tls, wire, with_secrets};
 use crate::api::metrics::CONTENT_TYPE;
+use crate::api::public;
 use crate::app;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::secrets::{self, PROVISIONING_KEY_FILE, ResolvedSecrets, Which};
@@ -49,6 +50,12 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     if with_sample && !sqlite {
         return Err("--sample is for the embedded store only; unset storage.url".into());
     }
+    if with_sample && config.log.format == LogFormat::Json {
+        // A new client secret, shown to a person once, does not belong where the output of a container is collected.
+        return Err(
+            "--sample prints instructions and a client secret for a person; unset log.format, which is json".into()
+        );
+    }
     // Cheap to check, so before anything is opened.
     let tls = tls::open(config)?;
     // The store first: secrets are created only where there is one.
@@ -63,7 +70,7 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
         false => storage,
     };
     let metrics = telemetry::metrics::install()?;
-    metrics::gauge!("service_info", "version" => crate::api::public::VERSION, "store" => storage.backend()).set(1.0);
+    metrics::gauge!("service_info", "version" => public::VERSION, "store" => storage.backend()).set(1.0);
     let app = Arc::new(wire(config, &secrets, storage, Some(metrics.clone()))?);
     let sample = match with_sample {
         true => Some(sample::provision(&app.services).await?),
@@ -82,7 +89,7 @@ pub(super) async fn run(loaded: &Loaded, with_sample: bool) -> CommandResult {
     let mut greeting = match config.log.format {
         LogFormat::Text => greeting(&url, config, &secrets, started)?,
         // Who reads JSON collects what a container prints, and has no use for prose.
-        LogFormat::Json => ready_line(&url, config, started),
+        LogFormat::Json => ready_line(&url, config, &secrets, started),
     };
     if let Some(sample) = sample {
         writeln!(greeting, "{}", sample.instructions(&url, &key_expression(&secrets)))?;
@@ -160,8 +167,10 @@ async fn start_jobs(
         let listener = bind(address, "metrics.listen").await?;
         let handle = metrics.clone();
         let page = get(move || async move { ([(header::CONTENT_TYPE, CONTENT_TYPE)], handle.render()) });
+        // A probe here has connections of its own: an API whose connections are all taken is busy, not dead.
+        let routes = Router::new().route("/metrics", page).route("/livez", get(public::get_livez));
         // Plain HTTP, also where the API has TLS: scrapers reach it over a private network.
-        jobs.spawn(serve(listener, Router::new().route("/metrics", page), limits(config), stop.clone()));
+        jobs.spawn(serve(listener, routes, limits(config), stop.clone()));
     }
     jobs.close();
     Ok(jobs)
@@ -201,14 +210,18 @@ fn key_expression(secrets: &ResolvedSecrets) -> String {
 }
 
 /// The greeting as one line in the form of the log.
-fn ready_line(url: &str, config: &Config, started: Instant) -> String {
+fn ready_line(url: &str, config: &Config, secrets: &ResolvedSecrets, started: Instant) -> String {
+    let location = secrets.location.as_ref().map(|directory| directory.display().to_string());
     let line = json!({
         "timestamp": SystemClock.now().to_string(),
         "level": "INFO",
-        "message": format!("Bedrock Cost Keeper {} is ready", crate::api::public::VERSION),
+        "message": format!("Bedrock Cost Keeper {} is ready", public::VERSION),
         "target": module_path!(),
         "api": format!("{url}/api/v1"),
         "store": config.storage.url.to_string(),
+        // Where they are, never what they are.
+        "secrets": location.as_deref().unwrap_or("configured"),
+        "secrets_created": secrets.created,
         "started_in_ms": u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     });
     format!("{line}\n")
@@ -221,12 +234,7 @@ fn greeting(
     started: Instant,
 ) -> Result<String, std::fmt::Error> {
     let mut out = String::new();
-    writeln!(
-        out,
-        "Bedrock Cost Keeper {} is ready after {} ms",
-        crate::api::public::VERSION,
-        started.elapsed().as_millis()
-    )?;
+    writeln!(out, "Bedrock Cost Keeper {} is ready after {} ms", public::VERSION, started.elapsed().as_millis())?;
     writeln!(out, "  API       {url}/api/v1")?;
     writeln!(out, "  Docs      {url}/docs")?;
     writeln!(out, "  Store     {}", config.storage.url)?;

@@ -14,7 +14,7 @@ pub(super) enum StopSignal {
 
 impl StopSignal {
     /// What a shell says of a process that ended by it.
-    fn exit_code(self) -> i32 {
+    pub(super) fn exit_code(self) -> u8 {
         match self {
             Self::Terminate => 143,
             Self::Interrupt => 130,
@@ -44,13 +44,13 @@ impl StopSignals {
 
 /// Ends the process by either signal, as the system does with any process that says nothing of them; except with the
 /// first one of a container, which would not end by them at all, so that whoever stops it had to wait and kill it.
-/// Every command can be ended anywhere: what is committed is complete.
+/// For a command that can be ended anywhere, as what is committed is complete, and that leaves nothing behind.
 pub(super) fn end_by_signals(runtime: &Runtime) -> std::io::Result<()> {
     let _inside = runtime.enter();
     let mut signals = StopSignals::listen()?;
     runtime.spawn(async move {
         let signal = signals.next().await;
-        std::process::exit(signal.exit_code());
+        std::process::exit(i32::from(signal.exit_code()));
     });
     Ok(())
 }

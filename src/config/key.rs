@@ -92,8 +92,9 @@ impl Key {
     }
 
     /// The JSON Schema of its value in a file. It knows the type, ranges and words; for texts of a form of their own it is
-    /// wider than [`accepts`](Self::accepts).
-    pub(super) fn schema(&self) -> serde_json::Map<String, serde_json::Value> {
+    /// wider than [`accepts`](Self::accepts). A key without a value counts as absent, so unless it is `required` it may
+    /// be null.
+    pub(super) fn schema(&self, required: bool) -> serde_json::Map<String, serde_json::Value> {
         // What stands in a file is as long as its reader says, but seldom may it be nothing.
         let text = |accepts: fn(&str) -> bool| match accepts("") {
             true => json!({"type": "string"}),
@@ -111,6 +112,14 @@ impl Key {
             Kind::Secrets => list(text(|_| true)),
         };
         let mut schema = schema.as_object().cloned().unwrap_or_default();
+        if !required {
+            if let Some(kind) = schema.get_mut("type") {
+                *kind = json!([kind.take(), "null"]);
+            }
+            if let Some(choices) = schema.get_mut("enum").and_then(serde_json::Value::as_array_mut) {
+                choices.push(serde_json::Value::Null);
+            }
+        }
         schema.insert("description".to_owned(), format!("{}: {}", self.meaning, self.expected()).into());
         schema
     }

@@ -15,7 +15,7 @@ pub const METRICS_KEY: &str = "metrics.key";
 pub(super) const KEYS: &[Key] = &[
     Key::new(
         "metrics.listen",
-        "A listener of its own for `/metrics`, without authentication, for a private network",
+        "A listener of its own for `/metrics` and `/livez`, without authentication, for a private network",
         ADDRESS,
     ),
     Key::new(METRICS_KEY, "The key that opens `/metrics` on the main listener", Kind::Secret),

@@ -10,6 +10,13 @@ use super::key::ANY;
 use super::labels::{self, LABEL_PATTERN};
 use super::{Config, keys};
 
+/// Keys that must have a value where the label, or its prices, are said at all.
+const REQUIRED: &[&str] = &[
+    "labels.*.bedrock_model_id",
+    "labels.*.prices.input_usd_micros_per_1m",
+    "labels.*.prices.output_usd_micros_per_1m",
+];
+
 /// The schema. Always the same for the same version.
 ///
 /// # Errors
@@ -21,7 +28,7 @@ pub fn schema() -> serde_json::Result<Value> {
     root.insert("title".to_owned(), "Configuration of Bedrock Cost Keeper".into());
     for key in keys() {
         let path: Vec<_> = key.path().split('.').collect();
-        let mut property = key.schema();
+        let mut property = key.schema(REQUIRED.contains(&key.path()));
         let default = match path[..] {
             [_, ANY, "kind"] => Some(labels::DEFAULT_KIND.into()),
             [_, ANY, "description"] => Some(labels::DEFAULT_DESCRIPTION.into()),
@@ -113,8 +120,8 @@ mod tests {
             (&timeout["minimum"], &timeout["maximum"], &timeout["default"]),
             (&json!(1), &json!(300), &json!(15))
         );
-        assert_eq!(at("log.format")["enum"], json!(["text", "json"]));
-        assert_eq!(at("defaults.agg_shard_count")["enum"], json!([8, 16, 32, 64]));
+        assert_eq!(at("log.format")["enum"], json!(["text", "json", null]));
+        assert_eq!(at("defaults.agg_shard_count")["enum"], json!([8, 16, 32, 64, null]));
         assert_eq!(at("labels.*.kind")["default"], json!("model"));
         assert_eq!(at("labels.*.description")["minLength"], Value::Null);
         assert_eq!(at("data_dir")["minLength"], json!(1));
@@ -123,6 +130,21 @@ mod tests {
         for path in ["metrics.listen", "storage.url", "auth.jwt_secret"] {
             assert_eq!(at(path)["default"], Value::Null, "{path}");
         }
+    }
+
+    #[test]
+    fn a_key_may_be_without_a_value_unless_it_is_required_and_an_entry_of_a_list_may_not() {
+        let schema = schema().unwrap();
+        for key in keys() {
+            let kind = &schema.pointer(&pointer(key.path())).unwrap()["type"];
+            let nullable = kind.as_array().is_some_and(|kinds| kinds.contains(&json!("null")));
+            assert_eq!(nullable, !REQUIRED.contains(&key.path()), "{}: {kind}", key.path());
+        }
+        for path in REQUIRED {
+            assert!(keys().any(|key| key.path() == *path), "{path}");
+        }
+        let list = schema.pointer(&pointer("auth.provisioning_keys")).unwrap();
+        assert_eq!((&list["type"], &list["items"]["type"]), (&json!(["array", "null"]), &json!("string")));
     }
 
     #[test]

@@ -30,7 +30,10 @@ impl Services {
                 tracing::warn!(%error, "the store does not answer a health check");
                 Some("the store does not answer")
             }
-            Err(_) => Some("the store does not answer in time"),
+            Err(_) => {
+                tracing::warn!(error = "no answer in time", "the store does not answer a health check");
+                Some("the store does not answer in time")
+            }
         };
         StoreHealth { backend: self.storage.backend(), latency: started.elapsed(), problem }
     }
@@ -47,7 +50,10 @@ impl Services {
                 tracing::warn!(%error, "the store does not answer a readiness check");
                 Some("the store does not answer".to_owned())
             }
-            Err(_) => Some("the store does not answer in time".to_owned()),
+            Err(_) => {
+                tracing::warn!(error = "no answer in time", "the store does not answer a readiness check");
+                Some("the store does not answer in time".to_owned())
+            }
         }
     }
 }

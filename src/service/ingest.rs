@@ -208,17 +208,26 @@ async fn record(storage: &dyn Storage, records: &[UsageRecord]) -> Result<Vec<Re
     Ok(outcomes)
 }
 
+/// One step of each counter, however many records there are: each look-up of a counter with labels costs.
 fn count(records: &[UsageRecord], outcomes: &[RecordOutcome]) {
+    let (mut accepted, mut duplicate, mut conflict, mut overflow, mut unpriced) = (0, 0, 0, 0, 0);
     for (record, outcome) in records.iter().zip(outcomes) {
-        let word = match outcome {
-            RecordOutcome::Accepted(_) => "accepted",
-            RecordOutcome::Duplicate(..) => "duplicate",
-            RecordOutcome::Conflict => "conflict",
-            RecordOutcome::Overflow => "overflow",
-        };
-        metrics::counter!("submissions_total", "outcome" => word).increment(1);
-        if word == "accepted" && record.pricing.status == PricingStatus::Unpriced {
-            metrics::counter!("submissions_unpriced_total").increment(1);
+        match outcome {
+            RecordOutcome::Accepted(_) => {
+                accepted += 1;
+                unpriced += u64::from(record.pricing.status == PricingStatus::Unpriced);
+            }
+            RecordOutcome::Duplicate(..) => duplicate += 1,
+            RecordOutcome::Conflict => conflict += 1,
+            RecordOutcome::Overflow => overflow += 1,
         }
+    }
+    let outcomes = [("accepted", accepted), ("duplicate", duplicate), ("conflict", conflict), ("overflow", overflow)];
+    // A counter with labels is there once it has counted.
+    for (word, times) in outcomes.into_iter().filter(|(_, times)| *times > 0) {
+        metrics::counter!("submissions_total", "outcome" => word).increment(times);
+    }
+    if unpriced > 0 {
+        metrics::counter!("submissions_unpriced_total").increment(unpriced);
     }
 }

@@ -81,7 +81,16 @@ def attribute_of(resource: object, name: str, attribute: str) -> object:
     return f"{name}.{attribute}" if found is None else found
 
 
+def delete_resources(self: parsing.ResourceMap) -> None:
+    """moto knows no other policy than Retain; a stack that is deleted was there, so this one means the same."""
+    for resource in self._resource_json_map.values():
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            resource["DeletionPolicy"] = "Retain"
+    delete_resources_as_moto_does(self)
+
+
 parsing.ResourceMap.validate_outputs = lambda self: None
+delete_resources_as_moto_does, parsing.ResourceMap.delete = parsing.ResourceMap.delete, delete_resources
 resolve_as_moto_does, parsing.clean_json = parsing.clean_json, resolve
 FakeBucket.get_permission = permission
 def protect(self: CloudFormationResponse) -> ActionResult:

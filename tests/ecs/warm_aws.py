@@ -15,7 +15,7 @@ import socket
 import sys
 
 STREAMS = (0, 1, 2)
-SERVICES = ("cloudformation", "dynamodb", "ecr", "ecs", "elbv2", "logs", "s3", "s3api", "secretsmanager", "sts")
+SERVICES = ("acm", "cloudformation", "dynamodb", "ecr", "ecs", "elbv2", "logs", "s3", "s3api", "secretsmanager", "sts")
 
 
 def serve(path: str) -> None:

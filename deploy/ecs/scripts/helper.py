@@ -17,6 +17,8 @@ PLACEHOLDERS = re.compile(r"111122223333|-0{8,17}\b|203\.0\.113\.|\bZ0{8,}|\bexa
 # Added by `deploy`, and in no file.
 ADDED = ("ImageUri", "SigningSecretArn", "ProvisioningSecretArn")
 TABLES = ("config", "usage", "counters", "totals")
+# What CloudFormation gives as the reason for a change set without changes.
+NOTHING = re.compile(r"didn't contain changes|No updates are to be performed")
 
 
 class Refused(Exception):
@@ -69,6 +71,9 @@ def check(path: str, template: str, environment: str) -> None:
     problems += [f"{name} is missing" for name in required if name not in given]
     if given.get("Environment", environment) != environment:
         problems.append(f'it is the file of the environment "{given["Environment"]}" and not of "{environment}"')
+    least, most = (given.get(name, known.get(name) or "") for name in ("MinTasks", "MaxTasks"))
+    if least.isdecimal() and most.isdecimal() and int(least) > int(most):
+        problems.append(f"MinTasks is {least} and MaxTasks is {most}: the least number of tasks is more than the largest")
     if problems:
         raise Refused("\n".join(problems))
 
@@ -165,10 +170,26 @@ def changes() -> None:
 
 
 def nested_changes() -> None:
-    """Ids of the change sets of nested stacks."""
-    for entry in json.load(sys.stdin).get("Changes") or []:
-        if entry["ResourceChange"].get("ChangeSetId"):
-            print(entry["ResourceChange"]["ChangeSetId"])
+    """Ids of the change sets of nested stacks: of what is changed, and those that the reason of a refusal names."""
+    document = json.load(sys.stdin)
+    found = [entry["ResourceChange"].get("ChangeSetId") for entry in document.get("Changes") or []]
+    found += re.findall(r"arn:aws[a-z-]*:cloudformation:[\w/:.-]*:changeSet/[\w/-]+", document.get("StatusReason") or "")
+    for identity in dict.fromkeys(filter(None, found)):
+        print(identity)
+
+
+def refusal(root: str, *inner: str) -> None:
+    """Why a change set failed, from its description and those of nested ones; nothing where only nothing is to change."""
+    first, *others = (json.loads(Path(path).read_text(encoding="utf-8")) for path in (root, *inner))
+    failed = [document for document in (first, *others) if document.get("Status") == "FAILED"]
+    reasons = [document.get("StatusReason") or "without a reason" for document in failed]
+    if NOTHING.search(reasons[0]):
+        return
+    # That of the root only names the nested one that failed.
+    real = [reason for reason in reasons[1:] if not NOTHING.search(reason)]
+    changing = any(document.get("Changes") for document in others if document.get("Status") != "FAILED")
+    if real or changing or len(reasons) == 1:
+        print("\n".join(dict.fromkeys(real or reasons)))
 
 
 def failures(stack: str, since: str) -> None:
@@ -216,9 +237,10 @@ def log_groups() -> None:
 
 
 def resources(kind: str) -> None:
-    """Physical ids of the resources of a kind, of the answer of list-stack-resources."""
+    """Physical ids of the resources of a kind, of the answer of list-stack-resources: of those that are still there."""
     for entry in json.load(sys.stdin).get("StackResourceSummaries") or []:
-        if entry["ResourceType"] == kind and entry.get("PhysicalResourceId"):
+        gone = entry.get("ResourceStatus") == "DELETE_COMPLETE"
+        if entry["ResourceType"] == kind and entry.get("PhysicalResourceId") and not gone:
             print(entry["PhysicalResourceId"])
 
 
@@ -233,6 +255,7 @@ COMMANDS = {
     "field": field,
     "changes": changes,
     "nested-changes": nested_changes,
+    "refusal": refusal,
     "failures": failures,
     "nested": nested,
     "output": output,

@@ -105,16 +105,21 @@ parameter() { helper parameter "$PARAMETERS" "$ECS/templates/main.yaml" "$1"; }
 # The version in Cargo.toml, the only source of it.
 version() { sed -n 's/^version = "\([^"]*\)"$/\1/p' "$ROOT/Cargo.toml" | head -n 1; }
 
-# Which account this is, and whether it is the right one. A dry run asks nobody, and prints what stands for the account.
+# Which account this is, and whether it is the right one; PARTITION is the second part of every ARN in it. A dry run
+# asks nobody, and prints what stands for the account.
 find_account() {
+  PARTITION=aws
   if [ "$DRY_RUN" = yes ]; then
     ACCOUNT=${ACCOUNT:-ACCOUNT_ID}
     say "dry run: no command below is run; environment $ENVIRONMENT, region $REGION"
     return
   fi
-  local found
-  found=$(aws sts get-caller-identity --query Account --output text) ||
+  local found arn
+  found=$(aws sts get-caller-identity --query '[Account, Arn]' --output text) ||
     die 'AWS does not say whose credentials these are: sign in, or set AWS_PROFILE'
+  read -r found arn <<<"$found"
+  if ! [[ $arn =~ ^arn:(aws[a-z-]*): ]]; then die "AWS answers with \"$arn\", which is no ARN of a caller"; fi
+  PARTITION=${BASH_REMATCH[1]}
   if [ -n "$ACCOUNT" ] && [ "$found" != "$ACCOUNT" ]; then
     die "these are credentials of account $found and not of $ACCOUNT (--account): nothing was done"
   fi

@@ -48,6 +48,12 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- end -}}
 {{- end -}}
 
+{{/* The job that the metrics are scraped as. Each release has its own: alerts add up what one job has, and where two releases
+shared it, a healthy one would hide the other. */}}
+{{- define "bedrock-cost-keeper.job" -}}
+{{- printf "%s/%s/%s" .Chart.Name .Release.Namespace .Release.Name -}}
+{{- end -}}
+
 {{- define "bedrock-cost-keeper.image" -}}
 {{- $image := .Values.image -}}
 {{- $name := $image.repository -}}
@@ -87,10 +93,16 @@ app.kubernetes.io/component: {{ index . 1 }}
 {{- ternary (printf "[%s]" $address) $address (contains ":" $address) }}:{{ int (index . 1) -}}
 {{- end -}}
 
-{{/* Seconds from SIGTERM to the end of the last request; the service's own defaults where `config` has none. */}}
+{{/* A number of `config.server`, or the service's own default where it is absent or null. (list $ key default) */}}
+{{- define "bedrock-cost-keeper.serverNumber" -}}
+{{- $value := get (default dict ((index . 0).Values.config).server) (index . 1) -}}
+{{- if kindIs "invalid" $value -}}{{- $value = "" -}}{{- end -}}
+{{- $value | toString | default (index . 2) -}}
+{{- end -}}
+
+{{/* Seconds from SIGTERM to the end of the last request. */}}
 {{- define "bedrock-cost-keeper.drainSeconds" -}}
-{{- $server := default dict (.Values.config).server -}}
-{{- add (get $server "drain_delay_secs" | toString | default "1" | int) (get $server "drain_timeout_secs" | toString | default "25" | int) -}}
+{{- add (include "bedrock-cost-keeper.serverNumber" (list . "drain_delay_secs" "1") | int) (include "bedrock-cost-keeper.serverNumber" (list . "drain_timeout_secs" "25") | int) -}}
 {{- end -}}
 
 {{- define "bedrock-cost-keeper.gracePeriodSeconds" -}}
@@ -138,8 +150,7 @@ env:
 
 {{/* MiB a pod may need: every connection with a full body and 64 KiB, tables of rate limits (90), and the rest (64). */}}
 {{- define "bedrock-cost-keeper.neededMebibytes" -}}
-{{- $server := default dict (.Values.config).server -}}
-{{- $connections := get $server "max_connections" | toString | default "8192" | int64 -}}
-{{- $body := get $server "body_limit_bytes" | toString | default "1048576" | float64 -}}
+{{- $connections := include "bedrock-cost-keeper.serverNumber" (list . "max_connections" "8192") | int64 -}}
+{{- $body := include "bedrock-cost-keeper.serverNumber" (list . "body_limit_bytes" "1048576") | float64 -}}
 {{- add (floor (divf (mulf $connections (addf $body 65536.0)) 1048576.0) | int64) 154 -}}
 {{- end -}}

@@ -37,7 +37,7 @@ securityContext:
   {{- toYaml .Values.securityContext | nindent 2 }}
 {{- end -}}
 
-{{/* A probe with the path it asks. (list $ probe path) */}}
+{{/* A probe of the API with the path it asks. (list $ probe path) */}}
 {{- define "bedrock-cost-keeper.probe" -}}
 httpGet:
   path: {{ index . 2 }}
@@ -48,6 +48,23 @@ httpGet:
 {{- with index . 1 }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/* A probe whether the process is alive. (list $ probe)
+
+On the listener of the metrics where there is one, which has connections of its own and never TLS: an API whose
+connections are all taken is busy, not dead. Killed for that, it would leave its load to the next pod. */}}
+{{- define "bedrock-cost-keeper.aliveProbe" -}}
+{{- if (index . 0).Values.metrics.enabled -}}
+httpGet:
+  path: /livez
+  port: metrics
+{{- with index . 1 }}
+{{ toYaml . }}
+{{- end }}
+{{- else -}}
+{{- include "bedrock-cost-keeper.probe" (append . "/livez") -}}
+{{- end -}}
 {{- end -}}
 
 {{/* What of the secrets is read at the start only: a change of these restarts the pods. The others are read again while
@@ -100,6 +117,11 @@ spec:
         matchLabels:
           {{- include "bedrock-cost-keeper.selectorLabels" (list $ "server") | nindent 10 }}
       {{- end }}
+      {{- if and (not .labelSelector) (not .matchLabelKeys) (semverCompare ">=1.27-0" $.Capabilities.KubeVersion.Version) }}
+      # Each version of the pods is spread for itself: in an update those that are about to go would count, too.
+      matchLabelKeys:
+        - pod-template-hash
+      {{- end }}
     {{- end }}
   {{- end }}
   {{- with .Values.extraInitContainers }}
@@ -125,9 +147,9 @@ spec:
           protocol: TCP
         {{- end }}
       startupProbe:
-        {{- include "bedrock-cost-keeper.probe" (list . .Values.startupProbe "/livez") | nindent 8 }}
+        {{- include "bedrock-cost-keeper.aliveProbe" (list . .Values.startupProbe) | nindent 8 }}
       livenessProbe:
-        {{- include "bedrock-cost-keeper.probe" (list . .Values.livenessProbe "/livez") | nindent 8 }}
+        {{- include "bedrock-cost-keeper.aliveProbe" (list . .Values.livenessProbe) | nindent 8 }}
       readinessProbe:
         {{- include "bedrock-cost-keeper.probe" (list . .Values.readinessProbe "/readyz") | nindent 8 }}
       {{- with .Values.resources }}

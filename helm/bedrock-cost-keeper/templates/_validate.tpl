@@ -87,8 +87,8 @@ No message repeats the value of a secret. */}}
 {{- end -}}
 {{- $drain := int (include "bedrock-cost-keeper.drainSeconds" .) -}}
 {{- $grace := int (include "bedrock-cost-keeper.gracePeriodSeconds" .) -}}
-{{- if lt $grace (add $drain 5 | int) -}}
-{{- $errors = append $errors (printf "terminationGracePeriodSeconds is %d, but config.server.drain_delay_secs and drain_timeout_secs take %d, and closing the store up to 5 more: set at least %d, or leave it unset" $grace $drain (add $drain 5)) -}}
+{{- if lt $grace (add $drain 10 | int) -}}
+{{- $errors = append $errors (printf "terminationGracePeriodSeconds is %d, but config.server.drain_delay_secs and drain_timeout_secs take %d, and committing what is queued up to 10 more: set at least %d, or leave it unset" $grace $drain (add $drain 10)) -}}
 {{- end -}}
 {{- with dig "limits" "memory" "" .Values.resources -}}
 {{- $limit := int64 (include "bedrock-cost-keeper.mebibytes" .) -}}

@@ -3,6 +3,8 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+#[cfg(feature = "postgres")]
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use bedrock_cost_keeper::storage::{Breakdown, DailyTotal, Storage, StorageOption
 
 use super::{content, everything, fill};
 use crate::support::process::{Served, command, run, stderr, stdout};
+#[cfg(feature = "postgres")]
+use crate::support::process::{accepted, ended, signal};
 use crate::support::samples::{acme, app_id, client, day, label, noon_plus, org, usage};
 #[cfg(any(feature = "postgres", feature = "dynamodb"))]
 use crate::support::stores::{self, FreshStore};
@@ -148,6 +152,48 @@ async fn an_export_replaces_a_file_only_by_force_and_leaves_nothing_half_done() 
     assert!(refused(&run(source.path(), &["export", "--force", "--output", "/dev/null"])).contains("is not a file"));
     assert!(refused(&run(source.path(), &["export", "--output", "missing/x.jsonl"])).contains("missing/x.jsonl"));
     assert_eq!(fs::read_dir(target.path()).unwrap().count(), 1);
+}
+
+/// The names of what is in a directory.
+#[cfg(feature = "postgres")]
+fn names(dir: &Path) -> Vec<String> {
+    fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+fn an_export_that_is_stopped_leaves_nothing_half_done() {
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
+        for args in [&["export", "--output", "x.jsonl"][..], &["export"]] {
+            let dir = dir();
+            // It waits for a store that never says anything.
+            let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let url = format!("postgres://keeper@{}/keeper?sslmode=prefer", silent.local_addr().unwrap());
+            let mut child = command(dir.path())
+                .args(args)
+                .envs([
+                    ("COST_KEEPER_STORAGE__URL", url.as_str()),
+                    ("COST_KEEPER_AUTH__JWT_SECRET", "c0a1f3d85b7e492680d4b9e12f6a7c35e8914d20b67fa3c1"),
+                    ("COST_KEEPER_AUTH__PROVISIONING_KEYS", "b7d1f0a2c3e4958677f1"),
+                ])
+                .stdout(Stdio::null())
+                .stderr(Stdio::piped())
+                .spawn()
+                .unwrap();
+            let _asking = accepted(&silent);
+            let partial = names(dir.path());
+            let to_file = args.len() > 1;
+            assert_eq!(partial.len(), usize::from(to_file), "{partial:?}");
+            assert!(partial.iter().all(|name| name.ends_with(".partial")), "{partial:?}");
+            signal(&child, name);
+            let status = ended(&mut child);
+            // The code says that the process ended itself, also as the first one of a container.
+            assert_eq!((status.code(), status.signal()), (Some(code), None), "{args:?}");
+            assert_eq!(names(dir.path()), [""; 0], "{name} {args:?}");
+            let message = stderr(&child.wait_with_output().unwrap());
+            assert_eq!(message.contains("stopped; nothing was written"), to_file, "{message}");
+        }
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn the_schema_of_the_configuration_needs_no_configuration() {
     let dir = dir();
     std::fs::write(dir.path().join("cost-keeper.yaml"), "nonsense: [").unwrap();
     let schema: Value = serde_json::from_str(&stdout(&run(dir.path(), &["config", "--schema"]))).unwrap();
-    assert_eq!(schema["properties"]["server"]["properties"]["listen"]["type"], "string");
+    assert_eq!(schema["properties"]["server"]["properties"]["listen"]["type"], serde_json::json!(["string", "null"]));
     assert!(!run(dir.path(), &["config"]).status.success());
 }
 
@@ -225,4 +225,19 @@ async fn metrics_on_a_listener_of_their_own_are_not_on_the_main_one() {
     assert!(text.contains("http_request_duration_seconds"), "{text}");
     assert!(!text.contains("INVENTED"), "a caller made a label of its own:\n{text}");
     assert_eq!(reqwest::get(format!("{}/metrics", served.url)).await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn a_probe_beside_the_metrics_is_answered_while_the_api_has_no_connection_left() {
+    use std::io::{Read as _, Write as _};
+    let dir = dir();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let settings = ["--set", &format!("metrics.listen={free}"), "--set", "server.max_connections=1"];
+    let served = Served::start(dir.path(), &settings);
+    let mut only = std::net::TcpStream::connect(served.url.trim_start_matches("http://")).unwrap();
+    only.write_all(b"GET /livez HTTP/1.1\r\nhost: keeper\r\n\r\n").unwrap();
+    // Answered, so it is accepted; and kept open.
+    only.read_exact(&mut [0; 12]).unwrap();
+    let probe = reqwest::get(format!("http://{free}/livez")).await.unwrap();
+    assert_eq!((probe.status().as_u16(), probe.text().await.unwrap().as_str()), (200, r#"{"status":"ok"}"#));
 }

@@ -2,20 +2,56 @@
 //! environment than its own, and ended by SIGTERM.
 
 use std::fs::{self, Permissions};
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
 use super::{ORG, cost, provision, today};
-use crate::support::process::{Served, command, run, stderr, stdout};
+use crate::support::process::{Served, accepted, command, ended, heard, run, signal, stderr, stdout, wait_for};
 
 /// Who the image runs as.
 const IMAGE_USER: u32 = 65_532;
 const KEY: &str = "b7d1f0a2c3e4958677f1";
 const JWT_SECRET: &str = "d94c1b7fe0a35826917c4be2f05d83a6c7e1940b58f2a36d";
+
+/// The binary on the file system of temporary directories, where links to it can be made: one copy for all tests, as it
+/// is large. It is made by a process of its own. Written by this one, it would be open for writing in whatever another
+/// test starts meanwhile, and could not be run.
+struct Copied {
+    binary: PathBuf,
+    /// Removes the copy once the pipe is closed, which only this process holds: a static is never dropped.
+    _shell: Child,
+}
+
+impl Copied {
+    fn binary(built: &str) -> &'static Path {
+        static COPIED: OnceLock<Copied> = OnceLock::new();
+        &COPIED.get_or_init(|| Self::make(built)).binary
+    }
+
+    fn make(built: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap().keep();
+        let binary = directory.join("bedrock-cost-keeper");
+        let mut shell = Command::new("sh")
+            .args(["-c", r#"cp -- "$1" "$2" && echo copied; read -r _; rm -rf "$3""#, "copy", built])
+            .args([&binary, &directory])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // Ctrl-C ends the tests; the pipe tells the shell.
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "copied\n", "the binary cannot be copied to {}", directory.display());
+        Self { binary, _shell: shell }
+    }
+}
 
 /// A root file system that cannot be written to, with the binary in it, and a volume.
 struct Container {
@@ -33,8 +69,9 @@ impl Container {
             fs::create_dir(&place).unwrap();
         }
         let built = env!("CARGO_BIN_EXE_bedrock-cost-keeper");
+        // Where tests are built on another file system, or for somebody else, there are no links to what was built.
         if fs::hard_link(built, container.binary()).is_err() {
-            fs::copy(built, container.binary()).unwrap();
+            fs::hard_link(Copied::binary(built), container.binary()).unwrap();
         }
         fs::set_permissions(container.dir.path(), Permissions::from_mode(0o755)).unwrap();
         fs::set_permissions(container.root(), Permissions::from_mode(0o555)).unwrap();
@@ -115,7 +152,7 @@ async fn nothing_but_the_volume_is_written_and_sigterm_ends_it() {
     assert_eq!(answer.status(), 202);
     assert_eq!(today(&client, &served, &token).await["models"]["premium"]["requests"], 1);
     served.signal("TERM");
-    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert_eq!(served.ended().code(), Some(0));
     assert!(Container::names(&container.root()).is_empty(), "{:?}", Container::names(&container.root()));
     assert_eq!(Container::names(&container.data()), ["cost-keeper.db", "secrets"]);
 }
@@ -176,7 +213,7 @@ async fn writes_nothing(store: crate::support::stores::FreshStore) {
     assert_eq!(asked(&served, "/readyz").0, 0);
     provision(&client, &served.url, KEY).await;
     served.signal("TERM");
-    assert_eq!(served.child.wait().unwrap().code(), Some(0));
+    assert_eq!(served.ended().code(), Some(0));
     assert!(Container::names(&container.root()).is_empty() && Container::names(&container.data()).is_empty());
 }
 
@@ -209,50 +246,70 @@ fn health_ends_with_0_or_1_for_each_probe() {
     assert_eq!(asked(&served, "/nothing").0, 1);
     served.signal("TERM");
     // Alive until it is gone, but no longer for new requests.
-    while asked(&served, "/readyz").0 == 0 {
-        std::thread::yield_now();
-    }
+    wait_for("it is not ready", || (asked(&served, "/readyz").0 == 1).then_some(()));
     assert_eq!(asked(&served, "/livez").0, 0);
 }
 
 #[test]
 fn a_command_ends_by_a_signal_also_as_the_first_process_of_a_container() {
     // There the system does not end it: the code says that the process did, where any other is killed by the signal.
-    for (signal, code) in [("TERM", 143), ("INT", 130)] {
+    for (name, code) in [("TERM", 143), ("INT", 130)] {
         let dir = tempfile::tempdir().unwrap();
         // It waits for an answer that never comes.
         let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/livez", silent.local_addr().unwrap());
         let mut child = command(dir.path()).args(["health", "--url", &url]).stdout(Stdio::null()).spawn().unwrap();
-        let _asking = silent.accept().unwrap();
-        let sent = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
-        let status = child.wait().unwrap();
+        let _asking = accepted(&silent);
+        signal(&child, name);
+        let status = ended(&mut child);
         assert_eq!((status.code(), status.signal()), (Some(code), None));
     }
+}
+
+/// The greeting of a service whose log is JSON, and whatever else it printed.
+fn greeting(dir: &Path, env: &[(&str, &str)]) -> (Value, String) {
+    let mut child = command(dir)
+        .args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"])
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (line, mut output) = heard(&mut child, |output| {
+        let mut line = String::new();
+        output.read_line(&mut line).map(|_| line)
+    });
+    child.kill().unwrap();
+    ended(&mut child);
+    let mut rest = String::new();
+    output.read_to_string(&mut rest).unwrap();
+    (serde_json::from_str(&line.unwrap()).expect("it serves, and says so in JSON"), rest)
 }
 
 #[test]
 fn the_greeting_is_one_line_of_json_where_the_log_is_json() {
     let dir = tempfile::tempdir().unwrap();
-    let output = dir.path().join("stdout");
-    let file = fs::File::create(&output).unwrap();
-    let mut child = command(dir.path())
-        .args(["serve", "--listen", "127.0.0.1:0", "--set", "log.format=json"])
-        .stdout(file)
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let said = || fs::read_to_string(&output).unwrap();
-    while !said().ends_with('\n') {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it served");
-        std::thread::yield_now();
-    }
-    child.kill().unwrap();
-    child.wait().unwrap();
-    let line: Value = serde_json::from_str(&said()).unwrap();
+    let (line, rest) = greeting(dir.path(), &[]);
+    assert_eq!(rest, "");
     let ready = format!("Bedrock Cost Keeper {} is ready", env!("CARGO_PKG_VERSION"));
     assert_eq!((&line["message"], &line["level"]), (&Value::from(ready), &Value::from("INFO")));
     assert!(line["api"].as_str().unwrap().ends_with("/api/v1"), "{line}");
     line["timestamp"].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    // Where the secrets are, and whether they are new, as the greeting for a person says.
+    let secrets = (&line["secrets"], &line["secrets_created"]);
+    assert_eq!(secrets, (&Value::from("data/secrets"), &Value::from(true)));
+    let (line, _) = greeting(dir.path(), &[]);
+    assert_eq!((&line["secrets"], &line["secrets_created"]), (&Value::from("data/secrets"), &Value::from(false)));
+    let given = [("COST_KEEPER_AUTH__JWT_SECRET", JWT_SECRET), ("COST_KEEPER_AUTH__PROVISIONING_KEYS", KEY)];
+    let (line, _) = greeting(dir.path(), &given);
+    assert_eq!((&line["secrets"], &line["secrets_created"]), (&Value::from("configured"), &Value::from(false)));
+}
+
+#[test]
+fn a_sample_is_for_a_person_and_not_for_who_reads_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = run(dir.path(), &["serve", "--sample", "--listen", "127.0.0.1:0", "--set", "log.format=json"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
+    assert!(stderr(&output).contains("--sample") && stderr(&output).contains("log.format"), "{}", stderr(&output));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing is touched");
 }

@@ -1,9 +1,11 @@
 //! SIGTERM and Ctrl-C: finish what is under way, then exit 0.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::{ORG, cost, provision, today};
-use crate::support::process::Served;
+use crate::support::process::{PATIENCE, Served};
 
 async fn stops_cleanly_on(signal: &str) {
     let dir = tempfile::tempdir().unwrap();
@@ -25,7 +27,7 @@ async fn stops_cleanly_on(signal: &str) {
             acknowledged += 1;
         }
     }
-    let status = served.child.wait().unwrap();
+    let status = served.ended();
     assert!(status.success(), "{status}");
     drop(served);
 
@@ -49,13 +51,15 @@ async fn readyz_fails_while_the_process_goes_down_and_requests_are_still_answere
     let status = async |path: &str| client.get(format!("{}{path}", served.url)).send().await.unwrap().status();
     assert_eq!(status("/readyz").await, 200);
     served.signal("TERM");
+    let started = Instant::now();
     while status("/readyz").await != 503 {
-        tokio::task::yield_now().await;
+        assert!(started.elapsed() < PATIENCE, "it is ready for ever");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(status("/livez").await, 200);
     assert_eq!(status("/health").await, 200);
     served.signal("INT");
-    assert!(served.child.wait().unwrap().success());
+    assert!(served.ended().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -78,7 +82,7 @@ async fn a_restart_keeps_secrets_tokens_and_totals() {
     };
     assert_eq!(submit(served.url.clone()).send().await.unwrap().status(), 202);
     served.signal("TERM");
-    assert!(served.child.wait().unwrap().success());
+    assert!(served.ended().success());
     assert!(!served.rest_of_output().contains(&key), "the provisioning key was printed");
 
     let served = Served::start(dir.path(), &[]);

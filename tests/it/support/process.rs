@@ -1,8 +1,16 @@
 //! The binary as a process of its own.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Longest time a process may take for one step: far more than it needs on a machine that does much else.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often something is asked again.
+const POLL: Duration = Duration::from_millis(20);
 
 /// The binary, with an environment and working directory of its own.
 pub(crate) fn command(working_dir: &Path) -> Command {
@@ -35,6 +43,50 @@ pub(crate) fn stdout(output: &Output) -> String {
 /// Standard error as text.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Asks until there is an answer, with pauses, no longer than [`PATIENCE`].
+pub(crate) fn wait_for<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(started.elapsed() < PATIENCE, "waited in vain: {what}");
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The end of a process that is about to end.
+pub(crate) fn ended(child: &mut Child) -> ExitStatus {
+    wait_for("the process ends", || child.try_wait().unwrap())
+}
+
+/// Sends a signal by name.
+pub(crate) fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The next connection somebody makes.
+pub(crate) fn accepted(listener: &TcpListener) -> TcpStream {
+    listener.set_nonblocking(true).unwrap();
+    wait_for("somebody connects", || listener.accept().ok()).0
+}
+
+/// Reads from what a process prints. One that says nothing for too long is killed.
+pub(crate) fn heard<T: Send + 'static>(
+    child: &mut Child,
+    read: impl FnOnce(&mut BufReader<ChildStdout>) -> T + Send + 'static,
+) -> (T, BufReader<ChildStdout>) {
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || sender.send((read(&mut output), output)));
+    receiver.recv_timeout(PATIENCE).unwrap_or_else(|error| {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("the process does not say what it should: {error}")
+    })
 }
 
 /// Where the API is, by a line of the greeting, which is one line of JSON where the log is JSON.
@@ -73,15 +125,9 @@ impl Served {
     /// Starts a command that serves, and waits until it says where.
     pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        let url = loop {
-            line.clear();
-            assert!(output.read_line(&mut line).unwrap() > 0, "the process ended before it served");
-            if let Some(api) = api_of(&line) {
-                break api.trim_end_matches("/api/v1").to_owned();
-            }
-        };
+        let (api, output) =
+            heard(&mut child, |output| output.lines().map_while(Result::ok).find_map(|line| api_of(&line)));
+        let url = api.expect("the process ended before it served").trim_end_matches("/api/v1").to_owned();
         Self { child, url, output }
     }
 
@@ -94,8 +140,12 @@ impl Served {
 
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([format!("-{name}"), self.child.id().to_string()]).status().unwrap();
-        assert!(sent.success());
+        signal(&self.child, name);
+    }
+
+    /// Waits for its end.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        ended(&mut self.child)
     }
 
     /// The provisioning key it created.
