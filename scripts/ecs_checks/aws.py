@@ -154,14 +154,23 @@ class Imitation:
         environment = {**self.packages.environment(), "MOTO_ACM_VALIDATION_WAIT": "0"}
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         log.close()
+        try:
+            self.wait()
+        except BaseException:
+            # Python does not call it where the block was not entered.
+            self.__exit__()
+            raise
+        return self
+
+    def wait(self) -> None:
+        """Until it answers."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return self
+                return
             except OSError:
                 time.sleep(0.1)
-        self.__exit__()
         raise Unavailable(f"moto did not start: {self.log()[-2000:]}")
 
     def __exit__(self, *_: object) -> None:
@@ -205,12 +214,15 @@ class WarmAws:
     def __enter__(self) -> "WarmAws":
         command = [self.packages.python, "-B", OURS / "warm_aws.py", "serve", self.socket]
         self.process = subprocess.Popen(command, env=self.packages.environment(), stdin=subprocess.DEVNULL)
-        deadline = time.monotonic() + START_SECONDS
-        while not self.socket.exists() and time.monotonic() < deadline and self.process.poll() is None:
-            time.sleep(0.05)
-        if not self.socket.exists():
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not self.socket.exists() and time.monotonic() < deadline and self.process.poll() is None:
+                time.sleep(0.05)
+            if not self.socket.exists():
+                raise Unavailable("the AWS command line interface did not start")
+        except BaseException:
             self.__exit__()
-            raise Unavailable("the AWS command line interface did not start")
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
