@@ -9,7 +9,9 @@ use sqlx::query_builder::QueryBuilder;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions as _, Connection as _, Sqlite, SqliteConnection};
 
-/// Records of a transaction, and of a statement: larger ones were not quicker.
+use crate::generator::{histogram, note};
+
+/// Records of a transaction: so many that its sync to disk hardly counts. And of a statement: as the service's own.
 const TRANSACTION: usize = 2_048;
 const STATEMENT: usize = 64;
 /// Applications that share the totals.
@@ -45,12 +47,12 @@ pub(crate) async fn sqlite(file: &Path, length: Duration) -> Bare {
         .disable_statement_logging();
     let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
 
-    let mut commits = Histogram::new_with_bounds(1, 120_000_000, 3).unwrap();
+    let mut commits = histogram();
     let until = Instant::now() + length / 4;
     while Instant::now() < until {
         let started = Instant::now();
         transaction(&mut connection, 1).await;
-        commits.record(u64::try_from(started.elapsed().as_micros()).unwrap().max(1)).unwrap();
+        note(&mut commits, started.elapsed());
     }
     let started = Instant::now();
     let mut records = 0;

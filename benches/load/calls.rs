@@ -1,12 +1,9 @@
 //! The calls that are measured.
 
-use std::fmt::Write as _;
-
 use axum::body::Bytes;
 use bedrock_cost_keeper::domain::money::PicoUsd;
 use http_body_util::Full;
 use hyper::{Method, Request, StatusCode};
-use uuid::Uuid;
 
 use crate::tenants::Tenant;
 
@@ -107,17 +104,10 @@ fn submission() -> (String, PicoUsd) {
     let (input, output) = (fastrand::u64(1..4000), fastrand::u64(1..1000));
     // Random ids, as clients make them: sorted ones would make the index cheaper than it is.
     let id = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes()).into_uuid();
-    let mut body = String::with_capacity(160);
-    write_submission(&mut body, id, input, output);
-    (body, PicoUsd::new(u128::from(input) * 800_000 + u128::from(output) * 3_200_000))
-}
-
-fn write_submission(body: &mut String, id: Uuid, input: u64, output: u64) {
-    write!(
-        body,
+    let body = format!(
         r#"{{"request_id":"{id}","model_label":"premium","status":"OK","usage":{{"inputTokens":{input},"outputTokens":{output}}}}}"#
-    )
-    .unwrap();
+    );
+    (body, PicoUsd::new(u128::from(input) * 800_000 + u128::from(output) * 3_200_000))
 }
 
 fn batch() -> (String, PicoUsd) {

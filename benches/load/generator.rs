@@ -58,9 +58,14 @@ impl Run {
     }
 }
 
-/// From a microsecond to two minutes, to three digits.
-fn histogram() -> Histogram<u64> {
+/// Of microseconds, from one to two minutes, to three digits.
+pub(crate) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 120_000_000, 3).unwrap()
+}
+
+/// Notes how long something took.
+pub(crate) fn note(histogram: &mut Histogram<u64>, took: Duration) {
+    histogram.record(u64::try_from(took.as_micros()).unwrap().max(1)).unwrap();
 }
 
 /// One keep-alive connection of one application.
@@ -106,7 +111,7 @@ impl<'a> Connection<'a> {
         let now = Instant::now();
         self.acknowledged = self.acknowledged.and(Acknowledged { records: self.kind.records(), cost });
         if due >= self.counted_from && now <= self.counted_until {
-            self.latencies.record(u64::try_from((now - due).as_micros()).unwrap().max(1)).unwrap();
+            note(&mut self.latencies, now - due);
         }
     }
 }

@@ -7,6 +7,7 @@ use bedrock_cost_keeper::domain::selection::ExhaustedPolicy;
 use secrecy::ExposeSecret;
 
 use super::{load_env, load_file, load_overrides, load_yaml, shown, sources, write};
+use crate::support::process::SERVICE_LINKS;
 
 #[test]
 fn later_sources_win_key_by_key() {
@@ -129,18 +130,8 @@ fn an_empty_variable_is_unset() {
 
 #[test]
 fn variables_of_a_service_named_cost_keeper_are_not_configuration() {
-    load_env([
-        ("COST_KEEPER_SERVICE_HOST", "10.0.0.7"),
-        ("COST_KEEPER_SERVICE_PORT", "8080"),
-        ("COST_KEEPER_SERVICE_PORT_HTTP", "8080"),
-        ("COST_KEEPER_PORT", "tcp://10.0.0.7:8080"),
-        ("COST_KEEPER_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
-        ("COST_KEEPER_PORT_8080_TCP_ADDR", "10.0.0.7"),
-        ("COST_KEEPER_PORT_8080_TCP_PORT", "8080"),
-        ("COST_KEEPER_PORT_8080_TCP_PROTO", "tcp"),
-        ("COST_KEEPER_METRICS_PORT_9464_TCP_ADDR", "10.0.0.8"),
-    ])
-    .unwrap();
+    let (_dir, sources) = sources();
+    Config::load(&sources.with_env(SERVICE_LINKS.iter().copied())).unwrap();
     assert!(load_env([("COST_KEEPER_SERVER_PORT", "8080")]).is_err());
 }
 

@@ -12,7 +12,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::{ORG, cost, provision, today};
-use crate::support::process::{Served, accepted, command, ended, heard, run, signal, stderr, stdout, wait_for};
+use crate::support::process::{
+    SERVICE_LINKS, Served, accepted, command, ended, heard, run, signal, stderr, stdout, wait_for,
+};
 
 /// Who the image runs as.
 const IMAGE_USER: u32 = 65_532;
@@ -120,24 +122,6 @@ impl Container {
         names
     }
 }
-
-/// Everything that Kubernetes sets in a pod beside a Service called `cost-keeper` with two ports, and one `…-metrics`.
-const SERVICE_LINKS: &[(&str, &str)] = &[
-    ("COST_KEEPER_SERVICE_HOST", "10.0.0.7"),
-    ("COST_KEEPER_SERVICE_PORT", "8080"),
-    ("COST_KEEPER_SERVICE_PORT_HTTP", "8080"),
-    ("COST_KEEPER_PORT", "tcp://10.0.0.7:8080"),
-    ("COST_KEEPER_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
-    ("COST_KEEPER_PORT_8080_TCP_ADDR", "10.0.0.7"),
-    ("COST_KEEPER_PORT_8080_TCP_PORT", "8080"),
-    ("COST_KEEPER_PORT_8080_TCP_PROTO", "tcp"),
-    ("COST_KEEPER_METRICS_SERVICE_HOST", "fd00::8"),
-    ("COST_KEEPER_METRICS_SERVICE_PORT_METRICS", "9464"),
-    ("COST_KEEPER_METRICS_PORT", "tcp://[fd00::8]:9464"),
-    ("COST_KEEPER_METRICS_PORT_9464_TCP_ADDR", "fd00::8"),
-    ("BEDROCK_COST_KEEPER_SERVICE_HOST", "10.0.0.9"),
-    ("BEDROCK_COST_KEEPER_PORT", "tcp://10.0.0.9:8080"),
-];
 
 #[tokio::test]
 async fn nothing_but_the_volume_is_written_and_sigterm_ends_it() {

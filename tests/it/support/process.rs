@@ -7,6 +7,24 @@ use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+/// Everything that Kubernetes sets in a pod beside a Service called `cost-keeper` with two ports, and one `…-metrics`.
+pub(crate) const SERVICE_LINKS: &[(&str, &str)] = &[
+    ("COST_KEEPER_SERVICE_HOST", "10.0.0.7"),
+    ("COST_KEEPER_SERVICE_PORT", "8080"),
+    ("COST_KEEPER_SERVICE_PORT_HTTP", "8080"),
+    ("COST_KEEPER_PORT", "tcp://10.0.0.7:8080"),
+    ("COST_KEEPER_PORT_8080_TCP", "tcp://10.0.0.7:8080"),
+    ("COST_KEEPER_PORT_8080_TCP_ADDR", "10.0.0.7"),
+    ("COST_KEEPER_PORT_8080_TCP_PORT", "8080"),
+    ("COST_KEEPER_PORT_8080_TCP_PROTO", "tcp"),
+    ("COST_KEEPER_METRICS_SERVICE_HOST", "fd00::8"),
+    ("COST_KEEPER_METRICS_SERVICE_PORT_METRICS", "9464"),
+    ("COST_KEEPER_METRICS_PORT", "tcp://[fd00::8]:9464"),
+    ("COST_KEEPER_METRICS_PORT_9464_TCP_ADDR", "fd00::8"),
+    ("BEDROCK_COST_KEEPER_SERVICE_HOST", "10.0.0.9"),
+    ("BEDROCK_COST_KEEPER_PORT", "tcp://10.0.0.9:8080"),
+];
+
 /// Longest time a process may take for one step: far more than it needs on a machine that does much else.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often something is asked again.
